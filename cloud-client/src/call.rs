@@ -1,0 +1,279 @@
+//! One call to one endpoint: what to send, how it may be repeated, and the buffered answer.
+//!
+//! Built by the crates that know an endpoint (tables, functions, auth), sent by [`Client`](crate::Client). The path is
+//! made of segments that are percent-encoded here, once; its template, with names in place of values, is all that logs
+//! and errors ever see (T7).
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    Error,
+    error::{
+        Service,
+        codes::{ENCODE, INTERCEPTED, UNREADABLE},
+    },
+    transport::Body,
+};
+
+/// The largest JSON answer that is read, in bytes (T5).
+pub(crate) const ANSWER_LIMIT_BYTES: usize = 8 * 1024 * 1024;
+/// The largest error body that is read, in bytes (T5).
+pub(crate) const ERROR_LIMIT_BYTES: usize = 64 * 1024;
+
+/// Who the call speaks for.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Speaker {
+    /// The signed-in user when there is one, else the public key alone.
+    #[default]
+    User,
+    /// The public key alone, also when somebody is signed in (sign-in itself, refresh).
+    Nobody,
+    /// This very token, never replaced (sign-out).
+    Token(crate::AccessToken),
+}
+
+/// A request to one endpoint.
+#[derive(Clone)]
+pub struct Call {
+    pub(crate) service: Service,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) template: String,
+    pub(crate) query: Option<String>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) speaker: Speaker,
+    pub(crate) repeatable: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) limit_bytes: usize,
+}
+
+impl Call {
+    /// A call to `service`, at its base path. `GET` and `HEAD` may be repeated; others only when said so (T2).
+    pub fn new(service: Service, method: Method) -> Self {
+        let base = match service {
+            Service::Auth => "/auth/v1",
+            Service::Rest => "/rest/v1",
+            Service::Storage => "/storage/v1",
+            Service::Functions => "/functions/v1",
+        };
+        Self {
+            service,
+            repeatable: method == Method::GET || method == Method::HEAD,
+            method,
+            path: base.to_owned(),
+            template: base.to_owned(),
+            query: None,
+            headers: HeaderMap::new(),
+            body: None,
+            speaker: Speaker::default(),
+            timeout: None,
+            limit_bytes: ANSWER_LIMIT_BYTES,
+        }
+    }
+
+    /// Adds a fixed path segment, shown in logs.
+    pub fn segment(mut self, fixed: &str) -> Self {
+        push_encoded(&mut self.path, fixed);
+        push_encoded(&mut self.template, fixed);
+        self
+    }
+
+    /// Adds a path segment that is a value: percent-encoded, shown in logs as `{name}`.
+    pub fn value_segment(mut self, name: &str, value: &str) -> Self {
+        push_encoded(&mut self.path, value);
+        self.template.push_str("/{");
+        self.template.push_str(name);
+        self.template.push('}');
+        self
+    }
+
+    /// Adds a query parameter; the value is percent-encoded.
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        let query = self.query.get_or_insert_default();
+        if !query.is_empty() {
+            query.push('&');
+        }
+        push_query_text(query, name);
+        query.push('=');
+        push_query_text(query, value);
+        self
+    }
+
+    /// Sets the whole query, already encoded.
+    pub(crate) fn encoded_query(mut self, query: String) -> Self {
+        self.query = Some(query);
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Sets a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// `api.encode` when `body` cannot be written as JSON.
+    pub fn json<T: Serialize + ?Sized>(mut self, body: &T) -> Result<Self, Error> {
+        let bytes = serde_json::to_vec(body).map_err(|cause| Error::new(ENCODE).with_source(cause))?;
+        self.body = Some(bytes.into());
+        self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(self)
+    }
+
+    /// Sets who the call speaks for. Default: the signed-in user when there is one.
+    pub fn speaker(mut self, speaker: Speaker) -> Self {
+        self.speaker = speaker;
+        self
+    }
+
+    /// Says that sending this twice has the effect of sending it once.
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// Says that this call is sent once, whatever happens.
+    pub fn once(mut self) -> Self {
+        self.repeatable = false;
+        self
+    }
+
+    /// Limits the whole call, repeats included. Default: the client's deadline (60 s).
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Limits the answer. Default: 8 MiB.
+    pub fn limit_bytes(mut self, limit: usize) -> Self {
+        self.limit_bytes = limit;
+        self
+    }
+
+    /// Method and path template, for logs and errors.
+    pub(crate) fn operation(&self) -> String {
+        format!("{} {}", self.method, self.template)
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({})", self.operation())
+    }
+}
+
+/// Everything but unreserved characters becomes `%XX`, so that no value can add a segment or a query.
+fn push_encoded(path: &mut String, segment: &str) {
+    path.push('/');
+    // A lone `.` or `..` would be folded away by URL rules.
+    if segment == "." || segment == ".." {
+        segment.chars().for_each(|_| path.push_str("%2E"));
+    } else {
+        push_query_text(path, segment);
+    }
+}
+
+/// Percent-encodes one name or value of a query: `+` would otherwise turn into a blank.
+pub(crate) fn push_query_text(out: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~!*(),'".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+}
+
+/// A whole answer, of any status.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The body, complete.
+    pub body: Bytes,
+    /// The server's request id, or else the one that was sent.
+    pub request_id: String,
+    /// How many times the call was sent.
+    pub attempts: u32,
+    pub(crate) operation: String,
+}
+
+impl Reply {
+    /// Reads the body as JSON.
+    ///
+    /// # Errors
+    ///
+    /// `net.intercepted` when it is HTML, `net.unreadable` when it is no JSON of the wanted shape.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|cause| {
+            let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+            let looks_like_html = kind.starts_with("text/html") || self.body.trim_ascii_start().starts_with(b"<");
+            self.error(if looks_like_html { INTERCEPTED } else { UNREADABLE }).with_source(cause)
+        })
+    }
+
+    /// An error about this answer.
+    pub fn error(&self, code: crate::ErrorCode) -> Error {
+        Error::new(code)
+            .during(self.operation.clone())
+            .with_status(self.status.as_u16())
+            .with_request_id(&self.request_id)
+            .with_attempts(self.attempts)
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("operation", &self.operation)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A successful answer whose body is still arriving.
+#[non_exhaustive]
+pub struct Opened {
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The body. Dropping it closes the request.
+    pub body: Body,
+    /// The server's request id, or else the one that was sent.
+    pub request_id: String,
+    pub(crate) operation: String,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("operation", &self.operation).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_can_leave_its_segment() {
+        let call = Call::new(Service::Rest, Method::GET).value_segment("table", "a/b?c#d%2F..");
+        assert_eq!(call.path, "/rest/v1/a%2Fb%3Fc%23d%252F..");
+        assert_eq!(call.operation(), "GET /rest/v1/{table}");
+        assert_eq!(Call::new(Service::Rest, Method::GET).segment("..").path, "/rest/v1/%2E%2E");
+        let call = call.query("created_at", "gt.2023-03-23T15:50:30.511743+00:00");
+        assert_eq!(call.query.as_deref(), Some("created_at=gt.2023-03-23T15%3A50%3A30.511743%2B00%3A00"));
+    }
+}

@@ -1,0 +1,213 @@
+//! The codes that this crate gives. Other crates of the family have a `codes.rs` of their own.
+use super::{
+    ErrorCode,
+    ErrorKind::{
+        Closed, Config, Conflict, Forbidden, Incompatible, Internal, InvalidInput, Network, NotFound, Protocol,
+        QuotaExceeded, RateLimited, Server, Timeout, Unauthenticated,
+    },
+};
+
+const LATER: &str = "Nothing was lost; try again when the network is back.";
+
+/// The cloud's address is not a URL.
+pub const URL_INVALID: ErrorCode = ErrorCode::new(
+    "config.url_invalid",
+    Config,
+    "The cloud's address is not usable",
+    "Give a URL such as https://project.example.com, without user name, query or fragment.",
+);
+/// Plain http to something that is not this machine (T9).
+pub const URL_INSECURE: ErrorCode = ErrorCode::new(
+    "config.url_insecure",
+    Config,
+    "Plain http is only allowed to this machine",
+    "Use https, or a loopback address such as http://127.0.0.1:54321.",
+);
+/// The key is empty or cannot be sent as a header.
+pub const KEY_INVALID: ErrorCode = ErrorCode::new(
+    "config.key_invalid",
+    Config,
+    "The cloud's public key is not usable",
+    "Copy the publishable (or anon) key of the project, without blanks or line breaks.",
+);
+/// A secret key was given where only a public one may be (C3).
+pub const KEY_SECRET: ErrorCode = ErrorCode::new(
+    "config.key_secret",
+    Config,
+    "A secret or service-role key must never be in an app",
+    "Use the publishable (or anon) key, and replace the secret one if it has been shipped.",
+);
+/// A setting is out of range.
+pub const SETTING_INVALID: ErrorCode =
+    ErrorCode::new("config.setting_invalid", Config, "A setting is not usable", "See the setting's documentation.");
+
+/// The host name has no address.
+pub const UNKNOWN_HOST: ErrorCode = ErrorCode::new(
+    "net.unknown_host",
+    Network,
+    "The cloud's host name was not found",
+    "Check the address and the network; local work goes on.",
+);
+/// No connection could be made.
+pub const CONNECT: ErrorCode = ErrorCode::new("net.connect", Network, "The cloud could not be reached", LATER);
+/// The secure connection failed.
+pub const TLS: ErrorCode = ErrorCode::new(
+    "net.tls",
+    Network,
+    "The secure connection to the cloud failed",
+    "Check the clock of this machine and whether a proxy or firewall replaces certificates.",
+);
+/// The connection ended before the answer was whole (T10).
+pub const CUT: ErrorCode =
+    ErrorCode::new("net.cut", Network, "The connection ended before the answer was complete", LATER);
+/// Something else failed while sending.
+pub const SEND: ErrorCode = ErrorCode::new("net.send", Network, "The request could not be sent", LATER);
+/// Something on the way answered in the cloud's place (T6).
+pub const INTERCEPTED: ErrorCode = ErrorCode::new(
+    "net.intercepted",
+    Network,
+    "Something on the way answered in place of the cloud",
+    "A sign-in page of the network or a proxy is likely; open a browser, or check the cloud's address.",
+);
+/// The cloud answered with a redirect, which is never followed (T4).
+pub const REDIRECTED: ErrorCode = ErrorCode::new(
+    "net.redirected",
+    Network,
+    "The cloud's address redirects elsewhere",
+    "Redirects are never followed, since they would carry the key; set the address that it points to.",
+);
+/// A limit of time ran out.
+pub const TIMEOUT: ErrorCode = ErrorCode::new("net.timeout", Timeout, "The cloud took too long to answer", LATER);
+/// No byte arrived for the idle limit of a stream.
+pub const IDLE: ErrorCode = ErrorCode::new(
+    "net.idle",
+    Timeout,
+    "The stream stayed silent for too long",
+    "Ask again; what has arrived is kept.",
+);
+/// The answer is larger than the limit (T5).
+pub const TOO_LARGE: ErrorCode = ErrorCode::new(
+    "net.too_large",
+    Protocol,
+    "The answer is larger than allowed",
+    "Ask for fewer rows or columns, or raise the limit.",
+);
+/// The answer is not what the endpoint is known to give.
+pub const UNREADABLE: ErrorCode = ErrorCode::new(
+    "net.unreadable",
+    Protocol,
+    "The answer could not be read",
+    "The cloud may be newer or older than this app; update the app or report the request id.",
+);
+
+/// 5xx, or a code that means the same.
+pub const SERVER_FAULT: ErrorCode = ErrorCode::new(
+    "server.fault",
+    Server,
+    "The cloud failed to answer the request",
+    "Try again later; give the request id to whoever runs the cloud if it stays.",
+);
+/// 502, 503, 504 and 520 to 530: away for a moment.
+pub const UNAVAILABLE: ErrorCode = ErrorCode::new(
+    "server.unavailable",
+    Server,
+    "The cloud is not available at the moment",
+    "It is tried again by itself where that is safe; otherwise try later.",
+);
+/// 429.
+pub const RATE_LIMITED: ErrorCode = ErrorCode::new(
+    "server.rate_limited",
+    RateLimited,
+    "Too many requests",
+    "Wait as long as the error says, then repeat.",
+);
+/// 402, or 429 with an allowance in the body.
+pub const QUOTA: ErrorCode = ErrorCode::new(
+    "server.quota_exceeded",
+    QuotaExceeded,
+    "The allowance is used up",
+    "Wait for the next period, raise the plan, or use another provider.",
+);
+
+/// No user token was accepted.
+pub const UNAUTHENTICATED: ErrorCode =
+    ErrorCode::new("api.unauthenticated", Unauthenticated, "The cloud wants a signed-in user", "Sign in, then repeat.");
+/// The user's token was refused, also after a refresh.
+pub const TOKEN_REFUSED: ErrorCode = ErrorCode::new(
+    "api.token_refused",
+    Unauthenticated,
+    "The cloud refused the session's token",
+    "Sign in again if it stays; the stored login is kept until the cloud says that it is over.",
+);
+/// The project's public key was refused.
+pub const KEY_REFUSED: ErrorCode = ErrorCode::new(
+    "api.key_refused",
+    Config,
+    "The cloud refused the project's public key",
+    "Check that address and key belong to the same project.",
+);
+/// 403.
+pub const FORBIDDEN: ErrorCode = ErrorCode::new(
+    "api.forbidden",
+    Forbidden,
+    "The cloud does not allow this",
+    "Ask an owner of the organisation for the right.",
+);
+/// 404, or no such row.
+pub const NOT_FOUND: ErrorCode = ErrorCode::new(
+    "api.not_found",
+    NotFound,
+    "The cloud does not know what was asked for",
+    "It may have been deleted, or this user cannot see it.",
+);
+/// 409.
+pub const CONFLICT: ErrorCode = ErrorCode::new(
+    "api.conflict",
+    Conflict,
+    "The cloud already holds something else under this key",
+    "Read it again and decide.",
+);
+/// Any other 4xx.
+pub const REJECTED: ErrorCode = ErrorCode::new(
+    "api.rejected",
+    InvalidInput,
+    "The cloud refused the request",
+    "Repeating it unchanged will not help; see the server's code.",
+);
+/// A table, column or function is missing there.
+pub const SCHEMA: ErrorCode = ErrorCode::new(
+    "api.schema_mismatch",
+    Incompatible,
+    "The cloud lacks a table, column or function that is needed",
+    "Deploy the schema that this app was made for, or update the app.",
+);
+/// A query was built that cannot be sent.
+pub const QUERY_INVALID: ErrorCode = ErrorCode::new(
+    "rest.query_invalid",
+    InvalidInput,
+    "The query cannot be sent as it is",
+    "See the documentation of the builder method.",
+);
+/// An update or delete without any filter.
+pub const UNFILTERED: ErrorCode = ErrorCode::new(
+    "rest.unfiltered_write",
+    InvalidInput,
+    "An update or delete without a filter would hit the whole table",
+    "Add at least one filter.",
+);
+/// A body could not be written as JSON.
+pub const ENCODE: ErrorCode = ErrorCode::new(
+    "api.encode",
+    InvalidInput,
+    "The request body could not be written as JSON",
+    "Check the value's types.",
+);
+/// The handle was closed.
+pub const CLOSED: ErrorCode = ErrorCode::new("client.closed", Closed, "The handle was closed", "Open a new one.");
+/// A promise of this library broke.
+pub const INTERNAL: ErrorCode = ErrorCode::new(
+    "client.internal",
+    Internal,
+    "Something inside this library went wrong",
+    "Please report it with the code and the request id.",
+);

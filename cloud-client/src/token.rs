@@ -1,0 +1,49 @@
+//! The seam through which requests get a user's token. `cloud-auth` answers it; this crate only asks.
+use std::fmt;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use crate::Error;
+
+/// A user's access token and which one of the session it is.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct AccessToken {
+    /// What goes after `Bearer`.
+    pub secret: SecretString,
+    /// Counts up with every refresh, so that a refusal of an older one asks for no new refresh.
+    pub generation: u64,
+}
+
+impl AccessToken {
+    /// The token number `generation` of a session.
+    pub fn new(secret: SecretString, generation: u64) -> Self {
+        Self { secret, generation }
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+/// Whoever holds the session.
+#[async_trait]
+pub trait TokenSource: fmt::Debug + Send + Sync {
+    /// A token that should be good now, renewed first if it is about to end; `None` when nobody is signed in.
+    ///
+    /// # Errors
+    ///
+    /// When somebody is signed in but no token can be had at the moment (offline, rate limited). That is not a
+    /// sign-out: the caller reports it and tries later.
+    async fn token(&self) -> Result<Option<AccessToken>, Error>;
+
+    /// A token to use instead of one that the cloud refused; `None` when the session turned out to be over.
+    ///
+    /// # Errors
+    ///
+    /// As for [`TokenSource::token`].
+    async fn replace(&self, refused: &AccessToken) -> Result<Option<AccessToken>, Error>;
+}

@@ -1,0 +1,143 @@
+//! The real transport: one reqwest client, built at the first request and shared by every clone.
+//!
+//! Building the SDK does no I/O: certificates are loaded and sockets opened at the first send (P10). Redirects are off
+//! (T4). The system's proxy is used, except to this machine, where a key in plain http would leave it (T9). Name
+//! look-up is a resolver of ours, so that "unknown host" is a type and not a text to search for.
+use std::{error::Error as StdError, io, sync::Arc, sync::OnceLock, time::Duration};
+
+use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+use super::{Request, Response, Transport};
+use crate::{
+    Error,
+    error::codes::{CONNECT, CUT, INTERNAL, SEND, TIMEOUT, TLS, UNKNOWN_HOST},
+};
+
+/// Limits of connecting; everything later is bounded by the caller's deadline.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Idle connections are dropped before the usual proxy drops them first.
+const POOL_IDLE: Duration = Duration::from_secs(50);
+/// HTTP/2 connections are probed so that a dead one is found before the deadline of a call.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// HTTP/1.1 and HTTP/2 over the system's network.
+#[derive(Debug)]
+pub struct HttpTransport {
+    client: OnceLock<Result<reqwest::Client, Error>>,
+    loopback: bool,
+}
+
+impl HttpTransport {
+    /// A transport for one cloud. `loopback` says that it runs on this machine: no proxy is asked then.
+    pub fn new(loopback: bool) -> Self {
+        Self { client: OnceLock::new(), loopback }
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, Error> {
+        self.client.get_or_init(|| build(self.loopback)).as_ref().map_err(Clone::clone)
+    }
+}
+
+fn build(loopback: bool) -> Result<reqwest::Client, Error> {
+    // The provider is named here: a host that also uses rustls keeps its own choice.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| Ok(builder.with_platform_verifier()?.with_no_client_auth()))
+        .map_err(|cause| Error::new(TLS).with_source(cause))?;
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .dns_resolver(Arc::new(SystemNames))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .user_agent(concat!("cloud-sdk/", env!("CARGO_PKG_VERSION")));
+    if loopback {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|cause| Error::new(INTERNAL).with_source(cause.without_url()))
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, request: Request) -> Result<Response, Error> {
+        let mut outgoing = reqwest::Request::new(request.method, request.url);
+        *outgoing.headers_mut() = request.headers;
+        *outgoing.body_mut() = request.body.map(reqwest::Body::from);
+        let answer = self.client()?.execute(outgoing).await.map_err(translate)?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = answer.bytes_stream().map_err(translate).boxed();
+        Ok(Response::new(status, headers, body))
+    }
+}
+
+/// The system's resolver, with a failure that can be recognised.
+#[derive(Debug)]
+struct SystemNames;
+
+#[derive(Debug)]
+struct UnknownHost(io::Error);
+
+impl std::fmt::Display for UnknownHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the host name has no address")
+    }
+}
+
+impl StdError for UnknownHost {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl reqwest::dns::Resolve for SystemNames {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        Box::pin(async move {
+            let found =
+                tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|cause| Box::new(UnknownHost(cause)))?;
+            let found: Vec<_> = found.collect();
+            Ok(Box::new(found.into_iter()) as reqwest::dns::Addrs)
+        })
+    }
+}
+
+/// Finds what went wrong by the types in the chain of causes.
+fn translate(cause: reqwest::Error) -> Error {
+    let cause = cause.without_url();
+    let code = if chain_has::<UnknownHost>(&cause) {
+        UNKNOWN_HOST
+    } else if chain_has::<rustls::Error>(&cause) {
+        TLS
+    } else if cause.is_timeout() {
+        TIMEOUT
+    } else if cause.is_connect() {
+        CONNECT
+    } else if cause.is_body() || cause.is_decode() {
+        CUT
+    } else {
+        SEND
+    };
+    Error::new(code).with_source(cause)
+}
+
+/// Whether `T` is among the causes, also inside an `io::Error`, which hides its inner error from `source()`.
+fn chain_has<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<T>() {
+            return true;
+        }
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match inside {
+            Some(inside) => Some(inside as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
+    }
+    false
+}
