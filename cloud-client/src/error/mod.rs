@@ -200,7 +200,7 @@ impl Error {
             }
             kept.push(c);
         }
-        self.edit(|inner| inner.detail = Some(kept.into()).filter(|kept: &Box<str>| !kept.is_empty()))
+        self.edit(|inner| inner.detail = (!kept.is_empty()).then(|| kept.into()))
     }
 
     /// Adds the cause, shown by reporters that walk `source()`.

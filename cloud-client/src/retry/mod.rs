@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn only_passing_failures_are_repeated() {
         let (policy, budget, random) = (Policy::default(), Budget::default(), Random::seeded(1));
-        let mut decide = |code| policy.decide(&Error::new(code), 1, LONG, &budget, &random).is_some();
+        let decide = |code| policy.decide(&Error::new(code), 1, LONG, &budget, &random).is_some();
         for code in [codes::CONNECT, codes::CUT, codes::TIMEOUT, codes::UNAVAILABLE, codes::RATE_LIMITED] {
             assert!(decide(code), "{code}");
         }

@@ -16,12 +16,14 @@ use crate::{
     transport::{Request, Response, SharedTransport, Transport},
 };
 
+type Answer = (StatusCode, HeaderMap, Vec<Result<Bytes, ErrorCode>>);
+
 /// What happens to one request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Step {
     wait: Duration,
-    outcome: Result<(StatusCode, HeaderMap, Vec<Result<Bytes, ErrorCode>>), ErrorCode>,
+    outcome: Result<Answer, ErrorCode>,
 }
 
 impl Step {

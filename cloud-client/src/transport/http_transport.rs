@@ -99,8 +99,7 @@ impl StdError for UnknownHost {
 impl reqwest::dns::Resolve for SystemNames {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
         Box::pin(async move {
-            let found =
-                tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|cause| Box::new(UnknownHost(cause)))?;
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(UnknownHost)?;
             let found: Vec<_> = found.collect();
             Ok(Box::new(found.into_iter()) as reqwest::dns::Addrs)
         })
