@@ -1,1 +1,47 @@
-//! cloud-dev
+//! A small cloud of the Supabase shape that runs inside a test, an example or a terminal.
+//!
+//! Accounts (GoTrue), tables with row policies (PostgREST) and functions (agents and an AI proxy) on SQLite,
+//! in memory or in a directory. It answers to this machine alone and is not made for production; what it
+//! answers is what the real services answer, including their failures when asked to.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), cloud_dev::StartError> {
+//! use cloud_dev::{CloudDev, Fault};
+//!
+//! let cloud = CloudDev::builder().start().await?;
+//! let [ada, _] = &cloud.demo().people;
+//! println!("{} with key {}, as {}", cloud.url(), cloud.publishable_key(), ada.email);
+//!
+//! cloud.inject(Fault::answer(503).retry_after("1").on("/rest/v1/").times(2));
+//! cloud.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | Name            | What it is                                                  |
+//! |-----------------|-------------------------------------------------------------|
+//! | [`CloudDev`]    | where it begins: `CloudDev::builder()`                      |
+//! | [`Builder`]     | port, data directory, token lifetimes, model server, faults |
+//! | [`Running`]     | address, keys, and the handle that steers it in a test      |
+//! | [`Fault`]       | one failure to show to matching requests                    |
+//! | [`Demo`]        | the people, the workspace and the agent that are there      |
+
+mod cloud;
+pub(crate) mod core;
+mod faults;
+mod functions;
+mod gateway;
+mod gotrue;
+mod keys;
+mod network;
+pub(crate) mod postgrest;
+mod rest;
+mod seed;
+mod server;
+
+pub use crate::{
+    faults::Fault,
+    seed::{Demo, DemoPerson},
+    server::{Builder, CloudDev, Running, StartError},
+};

@@ -1,2 +1,183 @@
-//! cloud-dev
-fn main() {}
+//! `cloud-dev serve`: the development cloud in a terminal.
+//!
+//! Flags → [`CloudDev::builder`] → what to paste into another terminal → serves until ctrl-c.
+
+use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use cloud_dev::{CloudDev, Running, StartError};
+
+/// A small cloud of the Supabase shape for development: accounts, tables, functions, on SQLite.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until ctrl-c, on this machine only.
+    Serve(Serve),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloud-dev serve\n  cloud-dev serve --data ./cloud-data --port 54321\n  \
+    cloud-dev serve --ai-upstream http://127.0.0.1:11434/v1\n\n\
+    Environment:\n  CLOUD_DEV_AI_KEY  the key that the AI upstream wants, if any")]
+struct Serve {
+    /// Port of 127.0.0.1 to listen on; 0 takes any free one.
+    #[arg(long, default_value_t = 54321)]
+    port: u16,
+    /// Keep data and keys in this directory; without it, everything is forgotten at the end.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Forward AI requests to a server that speaks OpenAI's API (the address up to and with /v1).
+    #[arg(long, value_name = "URL")]
+    ai_upstream: Option<String>,
+    /// Let requests ask for failures with the header x-cloud-dev-fault.
+    #[arg(long)]
+    faults: bool,
+    /// How long an access token is good.
+    #[arg(long, value_name = "SECS", default_value_t = 3600)]
+    token_lifetime: u64,
+    /// Empty the data directory first.
+    #[arg(long, requires = "data")]
+    reset: bool,
+    /// Print one line of JSON when ready, instead of the text for people.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Pause before each token of the built-in model, so that a stream looks like one.
+const TOKEN_PACE: Duration = Duration::from_millis(15);
+
+/// What `--reset` removes: the files this program writes, and nothing else.
+const OWN_FILES: [&str; 4] = ["cloud.sqlite3", "cloud.sqlite3-wal", "cloud.sqlite3-shm", "keys.json"];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Command::Serve(serve) = Cli::parse().command;
+    match run(serve).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                eprintln!("  because: {cause}");
+                source = cause.source();
+            }
+            if let Some(advice) = error.downcast_ref().and_then(advice) {
+                eprintln!("{advice}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(serve: Serve) -> Result<(), Box<dyn Error>> {
+    let mut builder = CloudDev::builder()
+        .port(serve.port)
+        .access_token_lifetime(Duration::from_secs(serve.token_lifetime))
+        .token_pace(TOKEN_PACE);
+    if let Some(data) = &serve.data {
+        if serve.reset {
+            reset(data)?;
+        }
+        builder = builder.data_dir(data);
+    }
+    if let Some(upstream) = &serve.ai_upstream {
+        builder = builder.ai_upstream(upstream);
+        if let Ok(key) = std::env::var("CLOUD_DEV_AI_KEY") {
+            builder = builder.ai_upstream_key(key);
+        }
+    }
+    if serve.faults {
+        builder = builder.heed_fault_header();
+    }
+    let cloud = builder.start().await?;
+    if serve.json {
+        println!("{}", ready(&cloud));
+    } else {
+        print!("{}", welcome(&cloud, &serve));
+    }
+    tokio::signal::ctrl_c().await?;
+    cloud.shutdown().await;
+    Ok(())
+}
+
+fn advice(error: &StartError) -> Option<&'static str> {
+    match error {
+        StartError::PortInUse { .. } => {
+            Some("Stop the program that listens there, or choose another port: --port 0 takes any free one.")
+        }
+        StartError::DataDirInUse { .. } => Some("Stop the other one, or choose another directory with --data."),
+        StartError::Database { .. } => Some("If the data may go, start with --reset."),
+        _ => None,
+    }
+}
+
+fn reset(data: &std::path::Path) -> std::io::Result<()> {
+    for name in OWN_FILES {
+        match std::fs::remove_file(data.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn ready(cloud: &Running) -> serde_json::Value {
+    let demo = cloud.demo();
+    let people = demo.people.each_ref().map(
+        |person| serde_json::json!({ "email": person.email, "password": person.password, "user_id": person.user_id }),
+    );
+    serde_json::json!({
+        "url": cloud.url(),
+        "anon_key": cloud.anon_key(),
+        "publishable_key": cloud.publishable_key(),
+        "demo": {
+            "org_id": demo.org_id,
+            "workspace_id": demo.workspace_id,
+            "agent_slug": demo.agent_slug,
+            "people": people,
+        },
+    })
+}
+
+fn welcome(cloud: &Running, serve: &Serve) -> String {
+    let (url, key, demo) = (cloud.url(), cloud.publishable_key(), cloud.demo());
+    let kept = match &serve.data {
+        Some(data) => format!("kept in {}", data.display()),
+        None => "in memory, forgotten at the end (--data DIR keeps it)".to_owned(),
+    };
+    let model =
+        serve.ai_upstream.as_deref().unwrap_or("the built-in development model (--ai-upstream URL for a real one)");
+    let [ada, grace] = &demo.people;
+    format!(
+        "Development cloud ready, on this machine only. Ctrl-c stops it.\n\n\
+         \x20 URL              {url}\n\
+         \x20 Publishable key  {key}\n\
+         \x20 Anon key         {anon}\n\
+         \x20 Data             {kept}\n\
+         \x20 AI               {model}\n\n\
+         Sign in as\n\
+         \x20 {ada}  password {ada_password}\n\
+         \x20 {grace}  password {grace_password}\n\
+         in the workspace {workspace} of the organisation {org},\n\
+         where the agent {agent} answers.\n\n\
+         For another terminal:\n\
+         \x20 export CLOUD_URL={url} CLOUD_KEY={key}\n\n\
+         \x20 curl -s \"$CLOUD_URL/auth/v1/token?grant_type=password\" -H \"apikey: $CLOUD_KEY\" \\\n\
+         \x20   -H 'content-type: application/json' \\\n\
+         \x20   -d '{{\"email\":\"{ada}\",\"password\":\"{ada_password}\"}}'\n",
+        anon = cloud.anon_key(),
+        ada = ada.email,
+        ada_password = ada.password,
+        grace = grace.email,
+        grace_password = grace.password,
+        workspace = demo.workspace_id,
+        org = demo.org_id,
+        agent = demo.agent_slug,
+    )
+}

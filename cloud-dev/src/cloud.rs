@@ -1,0 +1,108 @@
+//! What every request handler can reach: the database, the keys, the settings and the fault layer.
+//!
+//! One [`Cloud`] per server, shared behind an `Arc` as axum's state. It checks access tokens, because all
+//! services ask the same question of them; what a failure looks like is each service's own affair.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    core::{
+        Identity, Role,
+        db::Db,
+        jwt::{self, JwtError},
+    },
+    faults::Faults,
+    functions::upstream::Upstream,
+    keys::Keys,
+    network::Network,
+};
+
+/// The private claim that says before which revocation a token was issued.
+pub(crate) const GENERATION: &str = "dev_generation";
+
+/// What the builder decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) access_token_lifetime: Duration,
+    pub(crate) refresh_reuse_interval: Duration,
+    pub(crate) confirm_email: bool,
+    pub(crate) daily_tokens: u64,
+    pub(crate) token_pace: Duration,
+}
+
+/// The state shared by all handlers of one server.
+#[derive(Debug)]
+pub(crate) struct Cloud {
+    pub(crate) db: Db,
+    pub(crate) keys: Keys,
+    pub(crate) settings: Settings,
+    pub(crate) faults: Faults,
+    pub(crate) network: Network,
+    pub(crate) upstream: Option<Upstream>,
+    /// `http://127.0.0.1:<port>`, set once the port is known.
+    pub(crate) url: OnceLock<String>,
+    generation: AtomicU64,
+}
+
+impl Cloud {
+    pub(crate) fn new(
+        db: Db,
+        keys: Keys,
+        settings: Settings,
+        faults: Faults,
+        network: Network,
+        upstream: Option<Upstream>,
+    ) -> Self {
+        let (url, generation) = (OnceLock::new(), AtomicU64::new(0));
+        Self { db, keys, settings, faults, network, upstream, url, generation }
+    }
+
+    /// The address of this server, without a path.
+    pub(crate) fn url(&self) -> &str {
+        self.url.get().map_or("", String::as_str)
+    }
+
+    /// The number that tokens issued now carry.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Makes every token issued so far count as expired.
+    pub(crate) fn expire_access_tokens(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The claims of a token that this server signed and that has not expired.
+    pub(crate) fn check(&self, token: &str, leeway: i64) -> Result<Value, JwtError> {
+        let claims = jwt::verify(self.keys.jwt_secret(), token, now_seconds(), leeway)?;
+        match claims.get(GENERATION).and_then(Value::as_u64) {
+            Some(issued) if issued < self.generation() => Err(JwtError::Expired),
+            _ => Ok(claims),
+        }
+    }
+
+    /// The person of a checked token; `None` for a token that is no person's, such as the legacy API key.
+    pub(crate) fn person(claims: Value) -> Option<Identity> {
+        let user_id = claims.get("sub").and_then(Value::as_str)?.to_owned();
+        let signed_in = claims.get("role").and_then(Value::as_str) == Some("authenticated");
+        signed_in.then_some(Identity { role: Role::Authenticated, user_id: Some(user_id), claims })
+    }
+}
+
+/// Wall time in seconds since 1970.
+pub(crate) fn now_seconds() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// Wall time in microseconds since 1970.
+pub(crate) fn now_micros() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}

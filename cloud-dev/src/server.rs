@@ -1,0 +1,440 @@
+//! Starting, steering and stopping a cloud.
+//!
+//! Builder → data directory, keys, tables, demo data → listening socket → [`Running`], which owns the task
+//! that serves and ends it when it is shut down or dropped.
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, middleware, routing::any};
+use http::StatusCode;
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cloud::{self, Cloud, Settings},
+    core::{
+        db::{Db, OpenError},
+        schema,
+    },
+    faults::{Fault, Faults, Random},
+    functions::{self, upstream::Upstream},
+    gateway,
+    gotrue::{self, account::User, session},
+    keys::Keys,
+    network::{Connection, Gate, Network},
+    rest,
+    seed::{self, Demo},
+};
+
+/// How long requests in flight may take to end before their connections are cut.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the rest of a shutdown may take.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Tokens a day in the free plan.
+const DAILY_TOKENS: u64 = 50_000;
+
+/// Why a cloud did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Another program listens there.
+    #[error("port {port} is in use")]
+    PortInUse {
+        /// The port that was asked for.
+        port: u16,
+    },
+    /// The socket could not be opened for another reason.
+    #[error("cannot listen on port {port}")]
+    Listen {
+        /// The port that was asked for.
+        port: u16,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The data directory cannot be created, read or written.
+    #[error("cannot use the data directory {}", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another cloud runs on the same data directory.
+    #[error("another development cloud is using {}", path.display())]
+    DataDirInUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The database is damaged, or from another version.
+    #[error("cannot open the database")]
+    Database {
+        /// What SQLite said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The system gives no random bytes.
+    #[error("cannot make keys")]
+    Keys {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The address of the model server makes no sense.
+    #[error("cannot use the AI upstream: {reason}")]
+    Upstream {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Entry point: [`CloudDev::builder`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CloudDev {}
+
+impl CloudDev {
+    /// A cloud in memory, on a free port, with demo data.
+    pub fn builder() -> Builder {
+        Builder {
+            port: 0,
+            data_dir: None,
+            ai_upstream: None,
+            ai_upstream_key: None,
+            heed_fault_header: false,
+            random_faults: None,
+            settings: Settings {
+                access_token_lifetime: Duration::from_secs(3600),
+                refresh_reuse_interval: Duration::from_secs(10),
+                confirm_email: false,
+                daily_tokens: DAILY_TOKENS,
+                token_pace: Duration::ZERO,
+            },
+        }
+    }
+}
+
+/// What a cloud shall be like. Made by [`CloudDev::builder`].
+#[derive(Debug)]
+#[must_use = "nothing runs until `start`"]
+pub struct Builder {
+    port: u16,
+    data_dir: Option<PathBuf>,
+    ai_upstream: Option<String>,
+    ai_upstream_key: Option<SecretString>,
+    heed_fault_header: bool,
+    random_faults: Option<Random>,
+    settings: Settings,
+}
+
+impl Builder {
+    /// Keeps everything in this directory, which is created if absent. Default: in memory.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
+    /// Listens on this port of 127.0.0.1. Default: 0, any free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Forwards questions to a model server that speaks OpenAI's API, such as `http://127.0.0.1:11434/v1`.
+    /// Default: the built-in development model.
+    pub fn ai_upstream(mut self, url: impl Into<String>) -> Self {
+        self.ai_upstream = Some(url.into());
+        self
+    }
+
+    /// The key that the model server wants. Default: none.
+    pub fn ai_upstream_key(mut self, key: impl Into<String>) -> Self {
+        self.ai_upstream_key = Some(key.into().into());
+        self
+    }
+
+    /// How long an access token is good, in whole seconds. Default: 3600 s.
+    pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.access_token_lifetime = lifetime;
+        self
+    }
+
+    /// How long a spent refresh token may still be exchanged. Default: 10 s.
+    pub fn refresh_reuse_interval(mut self, interval: Duration) -> Self {
+        self.settings.refresh_reuse_interval = interval;
+        self
+    }
+
+    /// Makes new accounts wait for [`Running::confirm_email`]. Default: they are confirmed at once.
+    pub fn require_email_confirmation(mut self) -> Self {
+        self.settings.confirm_email = true;
+        self
+    }
+
+    /// How many tokens a day the free plan has. Default: 50,000.
+    pub fn daily_tokens(mut self, tokens: u64) -> Self {
+        self.settings.daily_tokens = tokens;
+        self
+    }
+
+    /// Waits this long before each token of a streamed built-in answer. Default: not at all.
+    pub fn token_pace(mut self, pace: Duration) -> Self {
+        self.settings.token_pace = pace;
+        self
+    }
+
+    /// Hits `per_mille` of a thousand requests with a fault; the same `seed` hits the same ones. Default: none.
+    pub fn faults(mut self, seed: u64, per_mille: u16) -> Self {
+        self.random_faults = Some(Random { seed, per_mille });
+        self
+    }
+
+    /// Lets requests ask for a fault themselves, with the header `x-cloud-dev-fault`. Default: it is ignored.
+    ///
+    /// The header says `status=503; retry-after=2`, `html`, `lose-reply`, `lose-request`, `cut=10` (bytes of the
+    /// body) or `delay-ms=50`.
+    pub fn heed_fault_header(mut self) -> Self {
+        self.heed_fault_header = true;
+        self
+    }
+
+    /// Starts the cloud on the current Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], if the port is taken, the data directory cannot be used, or a setting makes no sense.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    pub async fn start(self) -> Result<Running, StartError> {
+        let upstream = self
+            .ai_upstream
+            .map(|base| Upstream::new(&base, self.ai_upstream_key))
+            .transpose()
+            .map_err(|reason| StartError::Upstream { reason })?;
+        let network = Network::default();
+        let port = self.port;
+        let gate = Gate::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), network.clone()).await;
+        let gate = gate.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => StartError::PortInUse { port },
+            _ => StartError::Listen { port, source },
+        })?;
+        let address = gate.address().map_err(|source| StartError::Listen { port, source })?;
+
+        let (db, keys) = open(self.data_dir).await?;
+        let demo = Demo::new();
+        prepare(&db, &demo).await?;
+        let faults = Faults::new(self.heed_fault_header, self.random_faults);
+        let cloud = Arc::new(Cloud::new(db, keys, self.settings, faults, network, upstream));
+        let url = cloud.url.get_or_init(|| format!("http://{address}")).clone();
+
+        let stop = CancellationToken::new();
+        let service = router(Arc::clone(&cloud)).into_make_service_with_connect_info::<Connection>();
+        let serve = axum::serve(gate, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let task = tokio::spawn(async move {
+            let _ = serve.await; // accepting never fails for good
+        });
+        Ok(Running { cloud, demo, url, stop, task: Some(task) })
+    }
+}
+
+fn router(cloud: Arc<Cloud>) -> Router {
+    let hello = async || axum::Json(json!({ "name": "cloud-dev", "version": env!("CARGO_PKG_VERSION") }));
+    let nowhere =
+        async || gateway::refuse(StatusCode::NOT_FOUND, json!({ "message": "no Route matched with those values" }));
+    Router::new()
+        .route("/", any(hello))
+        .route("/auth/v1/{*path}", any(gotrue::handle))
+        .route("/rest/v1/", any(rest::handle))
+        .route("/rest/v1/{*path}", any(rest::handle))
+        .route("/functions/v1/{*path}", any(functions::handle))
+        .fallback(nowhere)
+        .layer(middleware::from_fn_with_state(Arc::clone(&cloud), gateway::gateway))
+        .with_state(cloud)
+}
+
+/// Opens database and keys, away from the async threads.
+async fn open(data_dir: Option<PathBuf>) -> Result<(Db, Keys), StartError> {
+    let work = move || {
+        let db = Db::open(data_dir.as_deref()).map_err(|error| match (error, data_dir.clone()) {
+            (OpenError::Directory(source), path) => StartError::DataDir { path: path.unwrap_or_default(), source },
+            (OpenError::InUse, path) => StartError::DataDirInUse { path: path.unwrap_or_default() },
+            (OpenError::Database(source), _) => StartError::Database { source: source.into() },
+        })?;
+        let keys = Keys::open(data_dir.as_deref(), cloud::now_seconds()).map_err(|source| match data_dir {
+            Some(path) => StartError::DataDir { path, source },
+            None => StartError::Keys { source },
+        })?;
+        Ok((db, keys))
+    };
+    let opened = tokio::task::spawn_blocking(work).await;
+    opened.unwrap_or_else(|error| Err(StartError::Database { source: error.into() }))
+}
+
+/// Creates what is missing of tables and demo data.
+async fn prepare(db: &Db, demo: &Demo) -> Result<(), StartError> {
+    let broken = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Database { source };
+    let [owner, member] = &demo.people;
+    let hash = async |password: &str| {
+        gotrue::account::hash(password).await.map_err(|_| broken("cannot hash the demo passwords".into()))
+    };
+    let hashes = [hash(&owner.password).await?, hash(&member.password).await?];
+    let demo = demo.clone();
+    let prepared = db.call(move |conn| {
+        schema::create(conn)?;
+        gotrue::create(conn)?;
+        functions::create(conn)?;
+        seed::plant(conn, &demo, hashes)
+    });
+    prepared.await.map_err(|source| broken(source.into()))
+}
+
+/// A running cloud, and the handle that steers it. Dropping it stops the cloud.
+#[must_use = "the cloud stops when this is dropped"]
+pub struct Running {
+    cloud: Arc<Cloud>,
+    demo: Demo,
+    url: String,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Where the cloud answers: `http://127.0.0.1:<port>`, without a path.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The legacy API key: a token with the role `anon`.
+    pub fn anon_key(&self) -> &str {
+        self.cloud.keys.anon()
+    }
+
+    /// The API key of the new kind, `sb_publishable_…`.
+    pub fn publishable_key(&self) -> &str {
+        self.cloud.keys.publishable()
+    }
+
+    /// Two people, their organisation, a workspace and an agent.
+    pub fn demo(&self) -> &Demo {
+        &self.demo
+    }
+
+    /// Shows `fault` to the next requests that match; faults asked for earlier come first.
+    pub fn inject(&self, fault: Fault) {
+        self.cloud.faults.inject(fault);
+    }
+
+    /// Forgets the faults that wait.
+    pub fn clear_faults(&self) {
+        self.cloud.faults.clear();
+    }
+
+    /// Makes every access token issued so far count as expired. Refresh tokens stay good.
+    pub fn expire_access_tokens(&self) {
+        self.cloud.expire_access_tokens();
+    }
+
+    /// Ends every session of the person with this address; false if there is no such person.
+    ///
+    /// Their refresh tokens are refused for good. Access tokens stay good for tables and functions until they
+    /// expire, as in production.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may still take effect.
+    pub async fn revoke_user(&self, email: &str) -> bool {
+        self.change_user(email, |conn, user| session::end_others(conn, &user.id, None).map(|_| ())).await
+    }
+
+    /// Bans the person with this address, or lifts the ban; false if there is no such person.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may still take effect.
+    pub async fn set_banned(&self, email: &str, banned: bool) -> bool {
+        self.change_user(email, move |conn, user| {
+            conn.execute("UPDATE auth_users SET banned = ?2 WHERE id = ?1", (&user.id, banned)).map(|_| ())
+        })
+        .await
+    }
+
+    /// Confirms an address, as the link in a mail would; false if there is no such person.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may still take effect.
+    pub async fn confirm_email(&self, email: &str) -> bool {
+        self.change_user(email, |conn, user| {
+            conn.execute("UPDATE auth_users SET confirmed_at = now_pg() WHERE id = ?1", [&user.id]).map(|_| ())
+        })
+        .await
+    }
+
+    /// Cuts every connection and refuses new ones, or lets them in again.
+    pub fn set_offline(&self, offline: bool) {
+        self.cloud.network.set_offline(offline);
+    }
+
+    /// How many requests came for paths that begin with `path_prefix`, whatever became of them.
+    pub fn requests(&self, path_prefix: &str) -> u64 {
+        self.cloud.faults.requests(path_prefix)
+    }
+
+    /// Stops the cloud: lets requests in flight end for two seconds, then cuts them; returns once the data
+    /// directory is free again, after seven seconds at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping this future stops the cloud without waiting.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        let closed = self.cloud.db.closed();
+        if let Some(mut task) = self.task.take()
+            && timeout(GRACE, &mut task).await.is_err()
+        {
+            self.cloud.network.close();
+            let _ = timeout(GRACE, &mut task).await;
+            task.abort();
+        }
+        drop(self); // the last handle of the database, once the connections are gone
+        let _ = timeout(SHUTDOWN - GRACE, closed).await;
+    }
+
+    async fn change_user(
+        &self,
+        email: &str,
+        change: impl FnOnce(&rusqlite::Connection, &User) -> rusqlite::Result<()> + Send + 'static,
+    ) -> bool {
+        let email = email.to_lowercase();
+        let changed = self.cloud.db.call(move |conn| match User::by_email(conn, &email)? {
+            Some(user) => change(conn, &user).map(|()| true),
+            None => Ok::<_, rusqlite::Error>(false),
+        });
+        changed.await.unwrap_or(false)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.cloud.network.close();
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
