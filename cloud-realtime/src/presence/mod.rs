@@ -129,19 +129,17 @@ impl Presence {
         self.dropped
     }
 
-    /// What has to happen to the members to make them those of `state`.
+    /// What has to happen to the members to make them those of `state`. Those who stay join again, which
+    /// changes nothing about them.
     fn difference(&self, state: State) -> Diff {
-        let Members(mut joins) = state.0;
-        let mut leaves = BTreeMap::new();
-        for (key, held) in &self.members {
-            let stay: BTreeSet<&str> = joins.get(key).into_iter().flatten().map(Meta::phx_ref).collect();
-            let gone: Vec<Meta> = held.iter().filter(|meta| !stay.contains(meta.phx_ref())).cloned().collect();
-            leaves.insert(key.clone(), gone);
-            if let Some(metas) = joins.get_mut(key) {
-                metas.retain(|meta| !held.contains(meta));
-            }
-        }
-        Diff { joins: Members(joins), leaves: Members(leaves), size_bytes: 0 }
+        let joins = state.0;
+        let gone = |(key, held): (&String, &Vec<Meta>)| {
+            let stay = refs(joins.0.get(key).map_or(&[], Vec::as_slice));
+            let gone = held.iter().filter(|meta| !stay.contains(meta.phx_ref())).cloned().collect();
+            (key.clone(), gone)
+        };
+        let leaves = Members(self.members.iter().map(gone).collect());
+        Diff { joins, leaves, size_bytes: 0 }
     }
 
     /// Joins first, then leaves, so that an update is one change and never an absence.

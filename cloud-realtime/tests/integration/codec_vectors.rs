@@ -430,6 +430,7 @@ fn r04_a_message_of_an_earlier_instance_is_told_apart() {
         (V2, r#"[null,"9","room:9","phx_reply",{}]"#, true),
         (V1, r#"{"event":"phx_close","payload":{},"ref":"1","topic":"room:9"}"#, false),
         (V1, r#"{"event":"phx_error","payload":{},"ref":"2","topic":"room:9"}"#, true),
+        (V1, r#"{"event":"phx_error","payload":{},"ref":"1","topic":"room:9"}"#, false),
         (V1, r#"{"event":"phx_reply","payload":{},"ref":"1","topic":"room:9"}"#, true),
     ];
     for (codec, frame, expected) in cases {
