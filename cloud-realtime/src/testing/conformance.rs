@@ -13,6 +13,8 @@ use std::{
 
 /// Runs a socket against an echo server, and says which promise it breaks.
 ///
+/// Waits as long as the socket does; the caller's test sets the limit.
+///
 /// # Errors
 ///
 /// The broken promise.
