@@ -1,0 +1,107 @@
+//! The body of a write → columns and rows.
+//!
+//! Only JSON is taken. Without `columns` the keys of the body are the columns and every object must have
+//! the same ones; with it, other keys are ignored.
+//! Wire source: PostgREST 14, "Insert", "Specifying columns".
+
+use http::HeaderMap;
+
+use super::{
+    error::{ApiError, Outcome},
+    json::Json,
+};
+use crate::core::schema::{Column, Table};
+
+/// The rows of a body.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    keys: Vec<String>,
+    pub(crate) rows: Vec<Json>,
+}
+
+impl Payload {
+    /// Reads a body; anything that is neither an object nor an array counts as no rows.
+    pub(crate) fn parse(headers: &HeaderMap, body: &[u8], columns: Option<&[String]>) -> Outcome<Self> {
+        if let Some(given) = headers.get("content-type").and_then(|value| value.to_str().ok()) {
+            let media = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            if media != "application/json" && !(media.starts_with("application/") && media.ends_with("+json")) {
+                return Err(ApiError::bad_body(format!("Content-Type not acceptable: {media}")));
+            }
+        }
+        let invalid = || ApiError::bad_body("Empty or invalid json");
+        let text = std::str::from_utf8(body).map_err(|_| invalid())?;
+        let rows = match Json::parse(text).map_err(|_| invalid())? {
+            Json::List(rows) => rows,
+            row @ Json::Object(_) => vec![row],
+            _ => Vec::new(),
+        };
+        if let Some(columns) = columns {
+            if rows.iter().any(|row| !matches!(row, Json::Object(_))) {
+                return Err(ApiError::database("22023", "argument of json_to_recordset must be an array of objects"));
+            }
+            return Ok(Self { keys: columns.to_vec(), rows });
+        }
+        let uneven = || ApiError::bad_body("All object keys must match");
+        let keys_of = |row: &Json| match row {
+            Json::Object(fields) => Ok(fields.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>()),
+            _ => Err(uneven()),
+        };
+        let keys = rows.first().map_or_else(|| Ok(Vec::new()), keys_of)?;
+        for row in &rows {
+            let others = keys_of(row)?;
+            if others.len() != keys.len() || !others.iter().all(|key| keys.contains(key)) {
+                return Err(uneven());
+            }
+        }
+        Ok(Self { keys, rows })
+    }
+
+    /// The same with no row but the first.
+    pub(crate) fn first_only(&self) -> Self {
+        Self { keys: self.keys.clone(), rows: self.rows.first().cloned().into_iter().collect() }
+    }
+
+    /// The columns of `table` that the body sets.
+    pub(crate) fn columns(&self, table: &Table) -> Outcome<Vec<&'static Column>> {
+        let mut columns: Vec<&'static Column> = Vec::new();
+        for key in &self.keys {
+            let column = table.column(key).ok_or_else(|| ApiError::unknown_payload_column(table, key))?;
+            if !columns.iter().any(|known| known.name == column.name) {
+                columns.push(column);
+            }
+        }
+        Ok(columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_one_object_or_even_objects() {
+        let parse = |body: &str| Payload::parse(&HeaderMap::new(), body.as_bytes(), None);
+        assert_eq!(parse(r#"{"a":1}"#).unwrap().rows.len(), 1);
+        assert_eq!(parse(r#"[{"a":1,"b":2},{"b":1,"a":2}]"#).unwrap().rows.len(), 2);
+        assert_eq!(parse("[]").unwrap().rows.len(), 0);
+        assert_eq!(parse("5").unwrap().rows.len(), 0);
+        for (body, message) in [
+            ("", "Empty or invalid json"),
+            ("{", "Empty or invalid json"),
+            (r#"[{"a":1},{"b":1}]"#, "All object keys must match"),
+            (r#"[{"a":1},{}]"#, "All object keys must match"),
+            ("[1]", "All object keys must match"),
+        ] {
+            let error = parse(body).unwrap_err();
+            assert_eq!((error.code, &*error.message), ("PGRST102", message), "{body}");
+        }
+    }
+
+    #[test]
+    fn only_json_is_taken() {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "text/plain".parse().unwrap());
+        let error = Payload::parse(&headers, b"{}", None).unwrap_err();
+        assert_eq!(&*error.message, "Content-Type not acceptable: text/plain");
+    }
+}

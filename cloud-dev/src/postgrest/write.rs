@@ -1,0 +1,448 @@
+//! Storing, changing and removing rows, checked in PostgreSQL's order with PostgreSQL's messages.
+//!
+//! For each row: policy check, not-null, checks, unique keys, then the write; foreign keys once all rows are
+//! written. SQLite's own constraints stay behind as a net that no request should reach. The caller owns the
+//! transaction and rolls it back on any error.
+//! Wire source: PostgreSQL execution order of `INSERT … ON CONFLICT`, `UPDATE` and row security.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, OptionalExtension, types::Value};
+
+use super::{
+    error::{ApiError, Outcome},
+    json::Json,
+    payload::Payload,
+    sql::Sql,
+    value,
+};
+use crate::core::{
+    Identity, Role,
+    policy::Action,
+    schema::{Column, Fallback, ForeignKey, OnDelete, Table},
+};
+
+/// What happens to a row whose key exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Conflict {
+    Fail,
+    /// Keep the stored row; the columns are the key.
+    Ignore(Vec<&'static str>),
+    /// Overwrite the stored row; the columns are the key.
+    Merge(Vec<&'static str>),
+}
+
+/// Rows that a write touched, in its order.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) rows: Vec<i64>,
+    pub(crate) inserted: usize,
+}
+
+/// One write in one transaction.
+#[derive(Debug)]
+pub(crate) struct Writer<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) identity: &'a Identity,
+    pub(crate) table: &'a Table,
+    /// All tables, for those that point to this one.
+    pub(crate) tables: &'a [Table],
+    /// Whether the rows come back, which asks for the right to see them.
+    pub(crate) returning: bool,
+    /// Whether absent keys get their defaults instead of null.
+    pub(crate) missing_default: bool,
+}
+
+/// A row of the table, in column order.
+type Values = Vec<Value>;
+
+impl Writer<'_> {
+    /// Stores every row of `payload`.
+    pub(crate) fn insert(&self, payload: &Payload, conflict: &Conflict) -> Outcome<Written> {
+        let columns = payload.columns(self.table)?;
+        let mut written = Written::default();
+        for row in &payload.rows {
+            let values = self.new_row(&columns, row)?;
+            self.check_policy(&values, Action::InsertCheck)?;
+            if self.returning || matches!(conflict, Conflict::Merge(_)) {
+                self.check_policy(&values, Action::Select)?;
+            }
+            self.check_values(&values)?;
+            let existing = match conflict {
+                Conflict::Fail => None,
+                Conflict::Ignore(key) | Conflict::Merge(key) => self.row_with(key, &values, None)?,
+            };
+            match (existing, conflict) {
+                (Some(_), Conflict::Ignore(_)) => {}
+                (Some(rowid), Conflict::Merge(_)) => {
+                    if written.rows.contains(&rowid) {
+                        return Err(ApiError::database(
+                            "21000",
+                            "ON CONFLICT DO UPDATE command cannot affect row a second time",
+                        )
+                        .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values."));
+                    }
+                    if !columns.is_empty() {
+                        self.overwrite(rowid, &columns, &values)?;
+                        written.rows.push(rowid);
+                    }
+                }
+                _ => {
+                    self.check_keys(&values, None)?;
+                    written.rows.push(self.store(&values)?);
+                    written.inserted += 1;
+                }
+            }
+        }
+        self.check_references(&written.rows)?;
+        Ok(written)
+    }
+
+    /// Sets the columns of `payload`'s first row in every row of `rows`.
+    pub(crate) fn update(&self, payload: &Payload, rows: &[i64]) -> Outcome<()> {
+        let columns = payload.columns(self.table)?;
+        let Some(row) = payload.rows.first() else { return Ok(()) };
+        let changes = self.new_row(&columns, row)?;
+        for rowid in rows {
+            self.change(*rowid, &columns, &changes)?;
+        }
+        self.check_references(rows)?;
+        self.check_referrers(|key| columns.iter().any(|column| key.target_columns.contains(&column.name)))
+    }
+
+    /// Removes `rows`.
+    pub(crate) fn delete(&self, rows: &[i64]) -> Outcome<()> {
+        let mut statement =
+            self.conn.prepare_cached(&format!("DELETE FROM \"{}\" WHERE rowid = ?", self.table.name))?;
+        for rowid in rows {
+            statement.execute([rowid])?;
+        }
+        self.check_referrers(|key| key.on_delete == OnDelete::Restrict)
+    }
+
+    /// Refuses what would leave rows of other tables pointing nowhere, as far as `concerned` says.
+    fn check_referrers(&self, concerned: impl Fn(&ForeignKey) -> bool) -> Outcome<()> {
+        for child in self.tables {
+            for key in child.foreign_keys.iter().filter(|key| key.target == self.table.name && concerned(key)) {
+                let found: Option<Vec<Value>> = self
+                    .conn
+                    .prepare_cached(&format!(
+                        "SELECT {} FROM \"{}\" AS c WHERE {} LIMIT 1",
+                        column_list(key.columns.iter().copied()),
+                        child.name,
+                        dangling_condition(key)
+                    ))?
+                    .query_row([], |row| (0..key.columns.len()).map(|index| row.get(index)).collect())
+                    .optional()?;
+                let Some(values) = found else { continue };
+                let message = format!(
+                    "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
+                    self.table.name, key.name, child.name
+                );
+                let shown_values: Vec<String> = key
+                    .target_columns
+                    .iter()
+                    .filter_map(|name| self.table.column(name))
+                    .zip(&values)
+                    .map(|(column, value)| shown(column, value))
+                    .collect();
+                let subject = if self.shows_values() {
+                    format!("Key ({})=({})", key.target_columns.join(", "), shown_values.join(", "))
+                } else {
+                    "Key".to_owned()
+                };
+                let details = format!("{subject} is still referenced from table \"{}\".", child.name);
+                return Err(ApiError::database("23503", message).details(details));
+            }
+        }
+        Ok(())
+    }
+
+    /// An existing row takes over the columns of a proposed one.
+    fn overwrite(&self, rowid: i64, columns: &[&'static Column], values: &Values) -> Outcome<()> {
+        let old = self.stored(rowid)?;
+        if !self.passes(&old, Action::UpdateUsing)? || !self.passes(&old, Action::Select)? {
+            return Err(ApiError::policy_violation(self.table, self.identity, true));
+        }
+        self.change(rowid, columns, values)
+    }
+
+    fn change(&self, rowid: i64, columns: &[&'static Column], changes: &Values) -> Outcome<()> {
+        let mut values = self.stored(rowid)?;
+        for ((column, slot), change) in self.table.columns.iter().zip(&mut values).zip(changes) {
+            if column.server_set.is_none() && columns.iter().any(|changed| changed.name == column.name) {
+                slot.clone_from(change);
+            }
+        }
+        self.check_policy(&values, Action::UpdateCheck)?;
+        // Choosing rows by a filter reads them, so the person must still see what becomes of them.
+        self.check_policy(&values, Action::Select)?;
+        self.check_values(&values)?;
+        self.check_keys(&values, Some(rowid))?;
+        // Every free column is written, so the version changes even when no value does.
+        let mut sql = Sql::new(self.identity);
+        let mut sets = Vec::new();
+        for (column, value) in self.table.columns.iter().zip(values) {
+            if column.server_set.is_none() {
+                sets.push(format!("\"{}\" = {}", column.name, sql.bind(value)));
+            }
+        }
+        let id = sql.bind(Value::Integer(rowid));
+        let text = format!("UPDATE \"{}\" SET {} WHERE rowid = {id}", self.table.name, sets.join(", "));
+        sql.query(self.conn, &text, |_| Ok(())).map(|_| ())
+    }
+
+    /// A complete row: what the body says, defaults for the rest.
+    fn new_row(&self, columns: &[&'static Column], row: &Json) -> Outcome<Values> {
+        self.table
+            .columns
+            .iter()
+            .map(|column| {
+                let named = columns.iter().any(|set| set.name == column.name);
+                let value = match row.member(column.name).filter(|_| named) {
+                    Some(json) => value::from_json(column.ty, json)?,
+                    None if named && !self.missing_default => Value::Null,
+                    None => return self.fallback(column),
+                };
+                if column.server_set.is_some() { self.fallback(column) } else { Ok(value) }
+            })
+            .collect()
+    }
+
+    fn fallback(&self, column: &Column) -> Outcome<Value> {
+        Ok(match column.fallback {
+            Fallback::Null => Value::Null,
+            Fallback::Text(text) | Fallback::Json(text) => Value::Text(text.to_owned()),
+            Fallback::Int(number) => Value::Integer(number),
+            Fallback::Bool(value) => Value::Integer(i64::from(value)),
+            Fallback::NewUuid => Value::Text(self.conn.query_row("SELECT new_uuid()", [], |row| row.get(0))?),
+            Fallback::Now => Value::Text(self.conn.query_row("SELECT now_pg()", [], |row| row.get(0))?),
+        })
+    }
+
+    fn stored(&self, rowid: i64) -> Outcome<Values> {
+        let mut statement = self.conn.prepare_cached(&format!(
+            "SELECT {} FROM \"{}\" WHERE rowid = ?",
+            column_list(self.table.columns.iter().map(|column| column.name)),
+            self.table.name
+        ))?;
+        let count = self.table.columns.len();
+        Ok(statement.query_row([rowid], |row| (0..count).map(|index| row.get(index)).collect())?)
+    }
+
+    fn store(&self, values: &Values) -> Outcome<i64> {
+        let mut sql = Sql::new(self.identity);
+        let (mut names, mut places) = (Vec::new(), Vec::new());
+        for (column, value) in self.table.columns.iter().zip(values) {
+            if column.server_set.is_none() {
+                names.push(column.name);
+                places.push(sql.bind(value.clone()));
+            }
+        }
+        let text = format!(
+            "INSERT INTO \"{}\" ({}) VALUES ({})",
+            self.table.name,
+            column_list(names.into_iter()),
+            places.join(", ")
+        );
+        sql.query(self.conn, &text, |_| Ok(()))?;
+        Ok(self.conn.last_insert_rowid())
+    }
+
+    fn check_policy(&self, values: &Values, action: Action) -> Outcome<()> {
+        if self.passes(values, action)? {
+            Ok(())
+        } else {
+            Err(ApiError::policy_violation(self.table, self.identity, false))
+        }
+    }
+
+    /// Whether a row with these values, stored or not, meets the policy.
+    fn passes(&self, values: &Values, action: Action) -> Outcome<bool> {
+        match self.table.security.predicate(self.identity, action, "n").as_str() {
+            "1" => Ok(true),
+            "0" => Ok(false),
+            predicate => {
+                let mut sql = Sql::new(self.identity);
+                let mut columns = Vec::new();
+                for (column, value) in self.table.columns.iter().zip(values) {
+                    columns.push(format!("{} AS \"{}\"", sql.bind(value.clone()), column.name));
+                }
+                let text =
+                    format!("SELECT EXISTS (SELECT 1 FROM (SELECT {}) AS n WHERE {predicate})", columns.join(", "));
+                Ok(sql.query(self.conn, &text, |row| row.get(0))?.first().copied().unwrap_or(false))
+            }
+        }
+    }
+
+    fn check_values(&self, values: &Values) -> Outcome<()> {
+        let table = self.table.name;
+        let pairs = || self.table.columns.iter().zip(values).filter(|(column, _)| column.server_set.is_none());
+        if let Some((column, _)) = pairs().find(|(column, value)| !column.nullable && **value == Value::Null) {
+            return Err(self.with_row(
+                ApiError::database(
+                    "23502",
+                    format!(
+                        "null value in column \"{}\" of relation \"{table}\" violates not-null constraint",
+                        column.name
+                    ),
+                ),
+                values,
+            ));
+        }
+        for (column, value) in pairs() {
+            let Value::Text(text) = value else { continue };
+            if !column.allowed.is_empty() && !column.allowed.contains(&text.as_str()) {
+                let message = format!(
+                    "new row for relation \"{table}\" violates check constraint \"{table}_{}_check\"",
+                    column.name
+                );
+                return Err(self.with_row(ApiError::database("23514", message), values));
+            }
+        }
+        Ok(())
+    }
+
+    /// PostgreSQL shows values only to those whom no policy could hide them from.
+    fn shows_values(&self) -> bool {
+        !self.table.security.enabled || self.identity.role == Role::Service
+    }
+
+    fn with_row(&self, error: ApiError, values: &Values) -> ApiError {
+        if !self.shows_values() {
+            return error;
+        }
+        let shown: Vec<String> = self
+            .table
+            .columns
+            .iter()
+            .zip(values)
+            .map(|(column, value)| {
+                let text = shown(column, value);
+                if text.chars().count() > 64 { text.chars().take(64).chain("...".chars()).collect() } else { text }
+            })
+            .collect();
+        error.details(format!("Failing row contains ({}).", shown.join(", ")))
+    }
+
+    fn check_keys(&self, values: &Values, except: Option<i64>) -> Outcome<()> {
+        for key in self.table.keys() {
+            if self.row_with(key, values, except)?.is_some() {
+                let message =
+                    format!("duplicate key value violates unique constraint \"{}\"", self.table.key_name(key));
+                let error = ApiError::database("23505", message);
+                if !self.shows_values() {
+                    return Err(error);
+                }
+                let details = format!("{} already exists.", self.shown_key(key, values));
+                return Err(error.details(details));
+            }
+        }
+        Ok(())
+    }
+
+    /// The stored row with the same key, other than `except`; a null never equals anything.
+    fn row_with(&self, key: &[&str], values: &Values, except: Option<i64>) -> Outcome<Option<i64>> {
+        let mut sql = Sql::new(self.identity);
+        let mut tests = Vec::new();
+        for name in key {
+            let value = self.value_of(name, values);
+            if *value == Value::Null {
+                return Ok(None);
+            }
+            tests.push(format!("\"{name}\" = {}", sql.bind(value.clone())));
+        }
+        tests.push(format!("rowid IS NOT {}", sql.bind(except.map_or(Value::Null, Value::Integer))));
+        let text = format!("SELECT rowid FROM \"{}\" WHERE {}", self.table.name, tests.join(" AND "));
+        Ok(sql.query(self.conn, &text, |row| row.get(0))?.first().copied())
+    }
+
+    fn value_of<'v>(&self, name: &str, values: &'v Values) -> &'v Value {
+        let position = self.table.columns.iter().position(|column| column.name == name);
+        position.and_then(|position| values.get(position)).unwrap_or(&Value::Null)
+    }
+
+    fn check_references(&self, rows: &[i64]) -> Outcome<()> {
+        for rowid in rows {
+            for key in self.table.foreign_keys {
+                if self.dangles(key, *rowid)? {
+                    let message = format!(
+                        "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
+                        self.table.name, key.name
+                    );
+                    let shown = if self.shows_values() {
+                        format!("{} is", self.shown_key(key.columns, &self.stored(*rowid)?))
+                    } else {
+                        "Key is".to_owned()
+                    };
+                    let details = format!("{shown} not present in table \"{}\".", key.target);
+                    return Err(ApiError::database("23503", message).details(details));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn dangles(&self, key: &ForeignKey, rowid: i64) -> Outcome<bool> {
+        let mut statement = self.conn.prepare_cached(&format!(
+            "SELECT EXISTS (SELECT 1 FROM \"{}\" AS c WHERE c.rowid = ? AND {})",
+            self.table.name,
+            dangling_condition(key)
+        ))?;
+        Ok(statement.query_row([rowid], |row| row.get(0))?)
+    }
+
+    /// `Key (a, b)=(1, 2)`
+    fn shown_key(&self, key: &[&str], values: &Values) -> String {
+        let shown: Vec<String> = key
+            .iter()
+            .filter_map(|name| self.table.column(name).map(|column| shown(column, self.value_of(name, values))))
+            .collect();
+        format!("Key ({})=({})", key.join(", "), shown.join(", "))
+    }
+}
+
+fn shown(column: &Column, value: &Value) -> String {
+    use crate::core::schema::PgType;
+    match (column.ty, value) {
+        (_, Value::Null) => "null".to_owned(),
+        (PgType::Bool, Value::Integer(value)) => if *value == 0 { "f" } else { "t" }.to_owned(),
+        (PgType::Timestamptz, Value::Text(text)) => text.replace('T', " ").replace("+00:00", "+00"),
+        (_, Value::Integer(number)) => number.to_string(),
+        (_, Value::Text(text)) => text.clone(),
+        (_, Value::Real(_) | Value::Blob(_)) => String::new(),
+    }
+}
+
+/// That the row called `c` points to nothing.
+fn dangling_condition(key: &ForeignKey) -> String {
+    let present: Vec<String> = key.columns.iter().map(|column| format!("c.\"{column}\" IS NOT NULL")).collect();
+    let equal: Vec<String> = key
+        .columns
+        .iter()
+        .zip(key.target_columns)
+        .map(|(column, target)| format!("p.\"{target}\" = c.\"{column}\""))
+        .collect();
+    format!(
+        "{} AND NOT EXISTS (SELECT 1 FROM \"{}\" AS p WHERE {})",
+        present.join(" AND "),
+        key.target,
+        equal.join(" AND ")
+    )
+}
+
+fn column_list<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// The key an upsert goes by: the named columns, which must be a key, or the primary key.
+pub(crate) fn conflict_key(table: &Table, named: Option<&[String]>) -> Outcome<Vec<&'static str>> {
+    let Some(named) = named else { return Ok(table.primary_key.to_vec()) };
+    if let Some(unknown) = named.iter().find(|name| table.column(name).is_none()) {
+        return Err(ApiError::database("42703", format!("column \"{unknown}\" does not exist")));
+    }
+    let wanted: HashSet<&str> = named.iter().map(String::as_str).collect();
+    table.keys().find(|key| key.iter().copied().collect::<HashSet<_>>() == wanted).map(<[_]>::to_vec).ok_or_else(|| {
+        ApiError::database("42P10", "there is no unique or exclusion constraint matching the ON CONFLICT specification")
+    })
+}
