@@ -37,11 +37,13 @@ mod keys;
 mod network;
 pub(crate) mod postgrest;
 mod rest;
+mod running;
 mod seed;
 mod server;
 
 pub use crate::{
     faults::Fault,
+    running::Running,
     seed::{Demo, DemoPerson},
-    server::{Builder, CloudDev, Running, StartError},
+    server::{Builder, CloudDev, StartError},
 };

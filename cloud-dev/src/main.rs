@@ -41,7 +41,7 @@ struct Serve {
     /// How long an access token is good.
     #[arg(long, value_name = "SECS", default_value_t = 3600)]
     token_lifetime: u64,
-    /// Empty the data directory first.
+    /// Forget the data of the directory first; its keys stay.
     #[arg(long, requires = "data")]
     reset: bool,
     /// Print one line of JSON when ready, instead of the text for people.
@@ -51,9 +51,6 @@ struct Serve {
 
 /// Pause before each token of the built-in model, so that a stream looks like one.
 const TOKEN_PACE: Duration = Duration::from_millis(15);
-
-/// What `--reset` removes: the files this program writes, and nothing else.
-const OWN_FILES: [&str; 4] = ["cloud.sqlite3", "cloud.sqlite3-wal", "cloud.sqlite3-shm", "keys.json"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -82,7 +79,7 @@ async fn run(serve: Serve) -> Result<(), Box<dyn Error>> {
         .token_pace(TOKEN_PACE);
     if let Some(data) = &serve.data {
         if serve.reset {
-            reset(data)?;
+            builder = builder.discard_data();
         }
         builder = builder.data_dir(data);
     }
@@ -115,16 +112,6 @@ fn advice(error: &StartError) -> Option<&'static str> {
         StartError::Database { .. } => Some("If the data may go, start with --reset."),
         _ => None,
     }
-}
-
-fn reset(data: &std::path::Path) -> std::io::Result<()> {
-    for name in OWN_FILES {
-        match std::fs::remove_file(data.join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 fn ready(cloud: &Running) -> serde_json::Value {

@@ -1,10 +1,10 @@
-//! Starting, steering and stopping a cloud.
+//! Starting a cloud: settings, and what has to be in place before the first request.
 //!
-//! Builder → data directory, keys, tables, demo data → listening socket → [`Running`], which owns the task
-//! that serves and ends it when it is shut down or dropped.
+//! Builder → listening socket → data directory, keys, tables, demo data → [`Running`]. The socket comes
+//! first, so that a taken port leaves the data alone.
 
 use std::{
-    fmt, io,
+    io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -15,30 +15,23 @@ use axum::{Router, middleware, routing::any};
 use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::json;
-use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cloud::{self, Cloud, Settings},
     core::{
-        db::{Db, OpenError},
+        db::{self, Db, OpenError},
         schema,
     },
-    faults::{Fault, Faults, Random},
+    faults::{Faults, Random},
     functions::{self, upstream::Upstream},
-    gateway,
-    gotrue::{self, account::User, session},
+    gateway, gotrue,
     keys::Keys,
     network::{Connection, Gate, Network},
     rest,
+    running::Running,
     seed::{self, Demo},
 };
-
-/// How long requests in flight may take to end before their connections are cut.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// How long the rest of a shutdown may take.
-const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Tokens a day in the free plan.
 const DAILY_TOKENS: u64 = 50_000;
@@ -106,6 +99,7 @@ impl CloudDev {
         Builder {
             port: 0,
             data_dir: None,
+            discard_data: false,
             ai_upstream: None,
             ai_upstream_key: None,
             heed_fault_header: false,
@@ -127,6 +121,7 @@ impl CloudDev {
 pub struct Builder {
     port: u16,
     data_dir: Option<PathBuf>,
+    discard_data: bool,
     ai_upstream: Option<String>,
     ai_upstream_key: Option<SecretString>,
     heed_fault_header: bool,
@@ -138,6 +133,12 @@ impl Builder {
     /// Keeps everything in this directory, which is created if absent. Default: in memory.
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(path.into());
+        self
+    }
+
+    /// Removes what an earlier cloud left in the data directory, except its keys. Default: it is kept.
+    pub fn discard_data(mut self) -> Self {
+        self.discard_data = true;
         self
     }
 
@@ -229,7 +230,7 @@ impl Builder {
         })?;
         let address = gate.address().map_err(|source| StartError::Listen { port, source })?;
 
-        let (db, keys) = open(self.data_dir).await?;
+        let (db, keys) = open(self.data_dir, self.discard_data).await?;
         let demo = Demo::new();
         prepare(&db, &demo).await?;
         let faults = Faults::new(self.heed_fault_header, self.random_faults);
@@ -242,7 +243,7 @@ impl Builder {
         let task = tokio::spawn(async move {
             let _ = serve.await; // accepting never fails for good
         });
-        Ok(Running { cloud, demo, url, stop, task: Some(task) })
+        Ok(Running::new(cloud, demo, url, stop, task))
     }
 }
 
@@ -262,9 +263,14 @@ fn router(cloud: Arc<Cloud>) -> Router {
 }
 
 /// Opens database and keys, away from the async threads.
-async fn open(data_dir: Option<PathBuf>) -> Result<(Db, Keys), StartError> {
+async fn open(data_dir: Option<PathBuf>, discard: bool) -> Result<(Db, Keys), StartError> {
     let work = move || {
-        let db = Db::open(data_dir.as_deref()).map_err(|error| match (error, data_dir.clone()) {
+        let discarded = match &data_dir {
+            Some(path) if discard => db::discard(path),
+            _ => Ok(()),
+        };
+        let db = discarded.and_then(|()| Db::open(data_dir.as_deref()));
+        let db = db.map_err(|error| match (error, data_dir.clone()) {
             (OpenError::Directory(source), path) => StartError::DataDir { path: path.unwrap_or_default(), source },
             (OpenError::InUse, path) => StartError::DataDirInUse { path: path.unwrap_or_default() },
             (OpenError::Database(source), _) => StartError::Database { source: source.into() },
@@ -295,146 +301,4 @@ async fn prepare(db: &Db, demo: &Demo) -> Result<(), StartError> {
         seed::plant(conn, &demo, hashes)
     });
     prepared.await.map_err(|source| broken(source.into()))
-}
-
-/// A running cloud, and the handle that steers it. Dropping it stops the cloud.
-#[must_use = "the cloud stops when this is dropped"]
-pub struct Running {
-    cloud: Arc<Cloud>,
-    demo: Demo,
-    url: String,
-    stop: CancellationToken,
-    task: Option<JoinHandle<()>>,
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-impl Running {
-    /// Where the cloud answers: `http://127.0.0.1:<port>`, without a path.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// The legacy API key: a token with the role `anon`.
-    pub fn anon_key(&self) -> &str {
-        self.cloud.keys.anon()
-    }
-
-    /// The API key of the new kind, `sb_publishable_…`.
-    pub fn publishable_key(&self) -> &str {
-        self.cloud.keys.publishable()
-    }
-
-    /// Two people, their organisation, a workspace and an agent.
-    pub fn demo(&self) -> &Demo {
-        &self.demo
-    }
-
-    /// Shows `fault` to the next requests that match; faults asked for earlier come first.
-    pub fn inject(&self, fault: Fault) {
-        self.cloud.faults.inject(fault);
-    }
-
-    /// Forgets the faults that wait.
-    pub fn clear_faults(&self) {
-        self.cloud.faults.clear();
-    }
-
-    /// Makes every access token issued so far count as expired. Refresh tokens stay good.
-    pub fn expire_access_tokens(&self) {
-        self.cloud.expire_access_tokens();
-    }
-
-    /// Ends every session of the person with this address; false if there is no such person.
-    ///
-    /// Their refresh tokens are refused for good. Access tokens stay good for tables and functions until they
-    /// expire, as in production.
-    ///
-    /// # Cancel safety
-    ///
-    /// A dropped call may still take effect.
-    pub async fn revoke_user(&self, email: &str) -> bool {
-        self.change_user(email, |conn, user| session::end_others(conn, &user.id, None).map(|_| ())).await
-    }
-
-    /// Bans the person with this address, or lifts the ban; false if there is no such person.
-    ///
-    /// # Cancel safety
-    ///
-    /// A dropped call may still take effect.
-    pub async fn set_banned(&self, email: &str, banned: bool) -> bool {
-        self.change_user(email, move |conn, user| {
-            conn.execute("UPDATE auth_users SET banned = ?2 WHERE id = ?1", (&user.id, banned)).map(|_| ())
-        })
-        .await
-    }
-
-    /// Confirms an address, as the link in a mail would; false if there is no such person.
-    ///
-    /// # Cancel safety
-    ///
-    /// A dropped call may still take effect.
-    pub async fn confirm_email(&self, email: &str) -> bool {
-        self.change_user(email, |conn, user| {
-            conn.execute("UPDATE auth_users SET confirmed_at = now_pg() WHERE id = ?1", [&user.id]).map(|_| ())
-        })
-        .await
-    }
-
-    /// Cuts every connection and refuses new ones, or lets them in again.
-    pub fn set_offline(&self, offline: bool) {
-        self.cloud.network.set_offline(offline);
-    }
-
-    /// How many requests came for paths that begin with `path_prefix`, whatever became of them.
-    pub fn requests(&self, path_prefix: &str) -> u64 {
-        self.cloud.faults.requests(path_prefix)
-    }
-
-    /// Stops the cloud: lets requests in flight end for two seconds, then cuts them; returns once the data
-    /// directory is free again, after seven seconds at most.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping this future stops the cloud without waiting.
-    pub async fn shutdown(mut self) {
-        self.stop.cancel();
-        let closed = self.cloud.db.closed();
-        if let Some(mut task) = self.task.take()
-            && timeout(GRACE, &mut task).await.is_err()
-        {
-            self.cloud.network.close();
-            let _ = timeout(GRACE, &mut task).await;
-            task.abort();
-        }
-        drop(self); // the last handle of the database, once the connections are gone
-        let _ = timeout(SHUTDOWN - GRACE, closed).await;
-    }
-
-    async fn change_user(
-        &self,
-        email: &str,
-        change: impl FnOnce(&rusqlite::Connection, &User) -> rusqlite::Result<()> + Send + 'static,
-    ) -> bool {
-        let email = email.to_lowercase();
-        let changed = self.cloud.db.call(move |conn| match User::by_email(conn, &email)? {
-            Some(user) => change(conn, &user).map(|()| true),
-            None => Ok::<_, rusqlite::Error>(false),
-        });
-        changed.await.unwrap_or(false)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.cloud.network.close();
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
-    }
 }

@@ -18,6 +18,7 @@ use std::{
         atomic::{AtomicI64, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use rusqlite::{Connection, functions::FunctionFlags};
@@ -33,6 +34,10 @@ const FILE: &str = "cloud.sqlite3";
 
 /// The lock beside it, so that two servers never share one directory.
 const LOCK: &str = "cloud.lock";
+
+/// How long to wait for a lock: a cloud that was just dropped may still be letting go.
+const LOCK_WAIT: Duration = Duration::from_millis(400);
+const LOCK_STEP: Duration = Duration::from_millis(20);
 
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -159,14 +164,31 @@ impl Drop for Owner {
     }
 }
 
+/// Removes the database of `directory`, unless somebody is using it.
+pub(crate) fn discard(directory: &Path) -> Result<(), OpenError> {
+    let _lock = lock(directory)?;
+    for suffix in ["", "-wal", "-shm"] {
+        match std::fs::remove_file(directory.join(format!("{FILE}{suffix}"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(OpenError::Directory(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn lock(directory: &Path) -> Result<File, OpenError> {
     std::fs::create_dir_all(directory).map_err(OpenError::Directory)?;
     let file = private_file(&directory.join(LOCK))?;
     private_file(&directory.join(FILE))?; // SQLite gives its side files the rights of this one
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
-        Err(TryLockError::Error(error)) => Err(OpenError::Directory(error)),
+    let mut left = LOCK_WAIT.as_millis() / LOCK_STEP.as_millis();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if left == 0 => return Err(OpenError::InUse),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_STEP),
+            Err(TryLockError::Error(error)) => return Err(OpenError::Directory(error)),
+        }
+        left -= 1;
     }
 }
 

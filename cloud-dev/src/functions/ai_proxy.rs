@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Caller,
     completion::Completion,
+    meter::{Bill, Meter},
     model::{self, Message},
     upstream::{Upstream, UpstreamError},
     usage::{self, Usage},
@@ -197,8 +198,7 @@ async fn forward(
         Err(error) => return bad_gateway(&error, style),
     };
     let asked: u64 = question.messages.iter().map(|message| model::count(&message.content)).sum();
-    let bill =
-        Bill { db: cloud.db.clone(), user: caller.user_id.clone(), model: question.model, meter: Meter::new(asked) };
+    let bill = Bill::open(cloud, caller, question.model, asked);
     if question.stream {
         let body = stream::unfold((response, bill), |(mut response, mut bill)| async move {
             // Dropped with the body when the reader leaves: that ends the request and writes the bill.
@@ -259,67 +259,6 @@ pub(crate) async fn ask(
     Ok(answer.pointer("/choices/0/message/content").and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
-/// Charges what was read, when it goes out of scope: at the end of a stream, or when its reader leaves.
-#[derive(Debug)]
-struct Bill {
-    db: crate::core::db::Db,
-    user: String,
-    model: String,
-    meter: Meter,
-}
-
-impl Drop for Bill {
-    fn drop(&mut self) {
-        usage::post(&self.db, &self.user, &self.model, self.meter.total());
-    }
-}
-
-/// Counts tokens in an answer that passes by: the server's own count if it tells one, else ours.
-#[derive(Debug, Default)]
-struct Meter {
-    line: Vec<u8>,
-    counted: u64,
-    told: Option<u64>,
-}
-
-/// Longest line that is looked at; what is longer only passes by.
-const MAX_LINE_BYTES: usize = 1 << 20;
-
-impl Meter {
-    fn new(asked: u64) -> Self {
-        Self { counted: asked, ..Self::default() }
-    }
-
-    fn read(&mut self, chunk: &[u8]) {
-        for part in chunk.split_inclusive(|byte| *byte == b'\n') {
-            if self.line.len() + part.len() <= MAX_LINE_BYTES {
-                self.line.extend_from_slice(part);
-            }
-            if part.ends_with(b"\n") {
-                let line = std::mem::take(&mut self.line);
-                if let Some(data) = line.strip_prefix(b"data:")
-                    && let Ok(chunk) = serde_json::from_slice(data)
-                {
-                    self.note(&chunk);
-                }
-            }
-        }
-    }
-
-    fn note(&mut self, answer: &Value) {
-        if let Some(total) = answer.pointer("/usage/total_tokens").and_then(Value::as_u64) {
-            self.told = Some(total);
-        }
-        let texts = ["/choices/0/delta/content", "/choices/0/message/content"];
-        let text = texts.iter().find_map(|path| answer.pointer(path)?.as_str());
-        self.counted += text.map_or(0, model::count);
-    }
-
-    fn total(&self) -> u64 {
-        self.told.unwrap_or(self.counted)
-    }
-}
-
 /// `GET v1/models`: the list an OpenAI client reads.
 pub(crate) async fn models(cloud: &Cloud) -> Response {
     match model_ids(cloud).await {
@@ -366,22 +305,6 @@ async fn model_ids(cloud: &Cloud) -> Result<Vec<String>, UpstreamError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_meter_believes_the_server_and_counts_otherwise_whatever_the_chunks() {
-        let told = concat!(
-            "data: {\"choices\":[{\"delta\":{\"content\":\"one two\"}}]}\n\n: a comment\n\n",
-            "data: {\"choices\":[],\"usage\":{\"total_tokens\":77}}\n\ndata: [DONE]\n\n",
-        );
-        let untold = "data: {\"choices\":[{\"delta\":{\"content\":\"one two\"}}],\"usage\":null}\r\n\r\n";
-        for (text, total) in [(told, 77), (untold, 12), ("data: {\"broken\n", 10)] {
-            for size in 1..text.len() {
-                let mut meter = Meter::new(10);
-                text.as_bytes().chunks(size).for_each(|chunk| meter.read(chunk));
-                assert_eq!(meter.total(), total, "{text} in chunks of {size}");
-            }
-        }
-    }
 
     #[test]
     fn questions_are_checked() {

@@ -7,6 +7,7 @@
 mod agent_chat;
 mod ai_proxy;
 mod completion;
+mod meter;
 mod model;
 pub(crate) mod upstream;
 mod usage;

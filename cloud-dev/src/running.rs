@@ -1,0 +1,174 @@
+//! A running cloud: its address and keys, the switches a test needs, and its end.
+//!
+//! [`Running`] owns the task that serves. Its switches go straight to the shared state; those that change
+//! an account go through the database like any request.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cloud::Cloud,
+    faults::Fault,
+    gotrue::{account::User, session},
+    seed::Demo,
+};
+
+/// How long requests in flight may take to end, and then how long a cut connection may.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the database may take to close.
+const CLOSE: Duration = Duration::from_secs(3);
+
+/// A running cloud, and the handle that steers it. Dropping it stops the cloud.
+#[must_use = "the cloud stops when this is dropped"]
+pub struct Running {
+    cloud: Arc<Cloud>,
+    demo: Demo,
+    url: String,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    pub(crate) fn new(
+        cloud: Arc<Cloud>,
+        demo: Demo,
+        url: String,
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+    ) -> Self {
+        Self { cloud, demo, url, stop, task: Some(task) }
+    }
+
+    /// Where the cloud answers: `http://127.0.0.1:<port>`, without a path.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The legacy API key: a token with the role `anon`.
+    pub fn anon_key(&self) -> &str {
+        self.cloud.keys.anon()
+    }
+
+    /// The API key of the new kind, `sb_publishable_…`.
+    pub fn publishable_key(&self) -> &str {
+        self.cloud.keys.publishable()
+    }
+
+    /// Two people, their organisation, a workspace and an agent.
+    pub fn demo(&self) -> &Demo {
+        &self.demo
+    }
+
+    /// Shows `fault` to the next requests that match; faults asked for earlier come first.
+    pub fn inject(&self, fault: Fault) {
+        self.cloud.faults.inject(fault);
+    }
+
+    /// Forgets the faults that wait.
+    pub fn clear_faults(&self) {
+        self.cloud.faults.clear();
+    }
+
+    /// Makes every access token issued so far count as expired. Refresh tokens stay good.
+    pub fn expire_access_tokens(&self) {
+        self.cloud.expire_access_tokens();
+    }
+
+    /// Ends every session of the person with this address; false if there is no such person.
+    ///
+    /// Their refresh tokens are refused for good. Access tokens stay good for tables and functions until they
+    /// expire, as in production.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may still take effect.
+    pub async fn revoke_user(&self, email: &str) -> bool {
+        self.change_user(email, |conn, user| session::end_others(conn, &user.id, None).map(|_| ())).await
+    }
+
+    /// Bans the person with this address, or lifts the ban; false if there is no such person.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may still take effect.
+    pub async fn set_banned(&self, email: &str, banned: bool) -> bool {
+        self.change_user(email, move |conn, user| {
+            conn.execute("UPDATE auth_users SET banned = ?2 WHERE id = ?1", (&user.id, banned)).map(|_| ())
+        })
+        .await
+    }
+
+    /// Confirms an address, as the link in a mail would; false if there is no such person.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may still take effect.
+    pub async fn confirm_email(&self, email: &str) -> bool {
+        self.change_user(email, |conn, user| {
+            conn.execute("UPDATE auth_users SET confirmed_at = now_pg() WHERE id = ?1", [&user.id]).map(|_| ())
+        })
+        .await
+    }
+
+    /// Cuts every connection and refuses new ones, or lets them in again.
+    pub fn set_offline(&self, offline: bool) {
+        self.cloud.network.set_offline(offline);
+    }
+
+    /// How many requests came for paths that begin with `path_prefix`, whatever became of them.
+    pub fn requests(&self, path_prefix: &str) -> u64 {
+        self.cloud.faults.requests(path_prefix)
+    }
+
+    /// Stops the cloud: lets requests in flight end for two seconds, then cuts them; returns once the data
+    /// directory is free again, after seven seconds at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping this future stops the cloud without waiting.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        let closed = self.cloud.db.closed();
+        if let Some(mut task) = self.task.take()
+            && timeout(GRACE, &mut task).await.is_err()
+        {
+            self.cloud.network.close();
+            let _ = timeout(GRACE, &mut task).await;
+            task.abort();
+        }
+        drop(self); // the last handle of the database, once the connections are gone
+        let _ = timeout(CLOSE, closed).await;
+    }
+
+    async fn change_user(
+        &self,
+        email: &str,
+        change: impl FnOnce(&rusqlite::Connection, &User) -> rusqlite::Result<()> + Send + 'static,
+    ) -> bool {
+        let email = email.to_lowercase();
+        let changed = self.cloud.db.call(move |conn| match User::by_email(conn, &email)? {
+            Some(user) => change(conn, &user).map(|()| true),
+            None => Ok::<_, rusqlite::Error>(false),
+        });
+        changed.await.unwrap_or(false)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.cloud.network.close();
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
