@@ -1,18 +1,36 @@
 //! Edge functions: invoke with JSON, read the answer whole or as an event stream.
 //!
-//! value → JSON → `POST /functions/v1/{name}` → JSON or [`SseStream`]. A function's own errors keep their status; the
+//! value → JSON → `POST /functions/v1/{name}` → JSON or [`SseStream`], or whichever of both the function chose. A function's own errors keep their status; the
 //! platform's are told apart by `sb-error-code`. Wire source: Supabase "Edge Functions" and functions-js.
 use std::time::Duration;
 
-use http::{HeaderValue, Method, header};
+use bytes::BytesMut;
+use futures::StreamExt as _;
+use http::{HeaderValue, Method, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Client, Error,
-    call::{Call, Reply},
-    error::Service,
-    sse::{Limits, SseStream},
+    call::{ANSWER_LIMIT_BYTES, Call, Opened, Reply},
+    error::{
+        Service,
+        codes::{TIMEOUT, TOO_LARGE},
+    },
+    sse::{Limits, SseStream, content_type},
 };
+
+/// The longest wait for the rest of an answer that turned out to be no stream, unless the function has a limit.
+const WHOLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// An answer in the form that the function chose.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "an answer either is an event stream or is not")]
+pub enum Answered {
+    /// Events, still arriving.
+    Events(Box<SseStream>),
+    /// Anything else, read to its end.
+    Whole(Reply),
+}
 
 /// One function of the cloud. Cheap to make.
 #[derive(Clone, Debug)]
@@ -101,5 +119,47 @@ impl Function {
         let call = self.call().json(body)?.header(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
         let opened = self.client.open(call).await?;
         SseStream::open(opened, self.client.clock().clone(), Limits::default())
+    }
+
+    /// Invokes with a JSON body, asks for events, and takes what comes: the answer's content type decides.
+    ///
+    /// # Errors
+    ///
+    /// As [`Function::invoke`], and as [`Client::send`] for an answer that is read whole; later ones come out of the
+    /// stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future, or later the stream, closes the request.
+    pub async fn open(&self, body: &(impl Serialize + ?Sized + Sync)) -> Result<Answered, Error> {
+        let accept = HeaderValue::from_static("text/event-stream, application/json;q=0.9");
+        let opened = self.client.open(self.call().json(body)?.header(header::ACCEPT, accept)).await?;
+        let clock = self.client.clock();
+        if content_type(&opened.headers) == "text/event-stream" {
+            let events = SseStream::open(opened, clock.clone(), Limits::default())?;
+            return Ok(Answered::Events(Box::new(events)));
+        }
+        let about = |error: Error| error.during(opened.operation.clone()).with_request_id(&opened.request_id);
+        let (late, limit) = (Error::new(TIMEOUT), self.timeout.unwrap_or(WHOLE_LIMIT));
+        let Opened { headers, mut body, .. } = opened;
+        let rest = async {
+            let mut whole = BytesMut::new();
+            while let Some(chunk) = body.next().await.transpose()? {
+                if whole.len() + chunk.len() > ANSWER_LIMIT_BYTES {
+                    return Err(Error::new(TOO_LARGE));
+                }
+                whole.extend_from_slice(&chunk);
+            }
+            Ok(whole.freeze())
+        };
+        let body = clock.within(limit, rest).await.unwrap_or(Err(late)).map_err(about)?;
+        Ok(Answered::Whole(Reply {
+            status: StatusCode::OK,
+            headers,
+            body,
+            request_id: opened.request_id,
+            attempts: 1,
+            operation: opened.operation,
+        }))
     }
 }

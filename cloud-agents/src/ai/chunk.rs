@@ -1,0 +1,287 @@
+//! One event's data, or one whole answer, read in place: JSON text in, a view of the parts that matter out.
+//!
+//! Nothing is copied that is not escaped in the JSON. Servers of this dialect differ in small ways, so where a text is
+//! expected, `null`, a list of parts and an object with a `text` are read as well; what else stands there is no text.
+//! What is no JSON, or has a list where an object belongs, is an error. Wire source: OpenAI `chat.completion.chunk`.
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// A chunk or a whole answer.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Chunk<'a> {
+    #[serde(borrow, default)]
+    pub(super) id: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) model: Text<'a>,
+    #[serde(borrow, default)]
+    object: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) choices: First<'a>,
+    #[serde(borrow, default)]
+    pub(super) usage: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "_cloud_usage")]
+    pub(super) allowance: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+impl Chunk<'_> {
+    /// Whether this reports a failure instead of a piece of an answer.
+    pub(super) fn is_error(&self) -> bool {
+        self.error.is_some() || self.object.0 == "error"
+    }
+}
+
+/// The first choice, which is the only one ever asked for; others are read over.
+#[derive(Debug, Default)]
+pub(super) struct First<'a>(pub(super) Option<Choice<'a>>);
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Choice<'a> {
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(borrow, default)]
+    pub(super) delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    pub(super) message: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    pub(super) finish_reason: Text<'a>,
+}
+
+/// What a chunk adds; in a whole answer, everything.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Delta<'a> {
+    #[serde(borrow, default)]
+    pub(super) content: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) refusal: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) reasoning_content: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) reasoning: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) tool_calls: Option<Vec<Fragment<'a>>>,
+    #[serde(borrow, default)]
+    pub(super) function_call: Option<Function<'a>>,
+}
+
+/// A piece of a tool call.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Fragment<'a> {
+    #[serde(default)]
+    pub(super) index: Option<u64>,
+    #[serde(borrow, default)]
+    pub(super) id: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) function: Option<Function<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Function<'a> {
+    #[serde(borrow, default)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl Function<'_> {
+    /// The arguments as JSON text, whether the server wrote a text or the object itself.
+    pub(super) fn arguments(&self) -> Cow<'_, str> {
+        let Some(raw) = self.arguments.map(RawValue::get) else { return Cow::Borrowed("") };
+        if raw.starts_with('"') {
+            serde_json::from_str(raw).map(|Text(text)| text).unwrap_or_default()
+        } else {
+            Cow::Borrowed(raw)
+        }
+    }
+}
+
+/// A text, however the server wrote it; empty when there is none.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, or nothing")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
+        let mut whole = String::new();
+        while let Some(Text(part)) = parts.next_element()? {
+            whole.push_str(&part);
+        }
+        Ok(Text(Cow::Owned(whole)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let mut found = Text::default();
+        while let Some(Text(name)) = fields.next_key()? {
+            if name == "text" {
+                found = fields.next_value()?;
+            } else {
+                fields.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for First<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(FirstVisitor)
+    }
+}
+
+struct FirstVisitor;
+
+impl<'de> Visitor<'de> for FirstVisitor {
+    type Value = First<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of choices")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(First::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut choices: A) -> Result<Self::Value, A::Error> {
+        let mut first = None;
+        while let Some(choice) = choices.next_element::<Choice<'de>>()? {
+            if choice.index.unwrap_or_default() == 0 && first.is_none() {
+                first = Some(choice);
+            }
+        }
+        Ok(First(first))
+    }
+}
+
+/// What a failure inside a stream says. Everything is optional and of any type.
+#[derive(Debug, Default)]
+pub(super) struct Failure {
+    pub(super) message: String,
+    pub(super) code: String,
+}
+
+impl Failure {
+    /// Reads `{"error":{"message","type","code"}}`, `{"error":"…"}`, `{"message","type","code"}` or plain words.
+    pub(super) fn read(data: &str) -> Self {
+        let Ok(value) = serde_json::from_str::<serde_json::Value>(data) else {
+            return Self { message: data.to_owned(), code: String::new() };
+        };
+        let inner = value.get("error").filter(|error| !error.is_null()).unwrap_or(&value);
+        let text = |name: &str| match inner.get(name) {
+            Some(serde_json::Value::String(text)) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Some(serde_json::Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        Self {
+            message: inner.as_str().map(str::to_owned).or_else(|| text("message")).unwrap_or_default(),
+            code: text("code").or_else(|| text("type")).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unescaped_text_is_borrowed_and_never_copied() {
+        let data = r#"{"choices":[{"index":0,"delta":{"content":" world"},"finish_reason":null}],"usage":null}"#;
+        let chunk: Chunk<'_> = serde_json::from_str(data).unwrap();
+        let choice = chunk.choices.0.unwrap();
+        assert!(matches!(choice.delta.unwrap().content.0, Cow::Borrowed(" world")));
+        assert!(chunk.usage.is_none() && choice.finish_reason.0.is_empty());
+    }
+
+    #[test]
+    fn a_text_is_found_in_every_form_that_servers_write_it_in() {
+        let cases = [
+            (r#""plain""#, "plain"),
+            (r#""esc\n\u00e9""#, "esc\né"),
+            ("null", ""),
+            (r#"["a",{"type":"text","text":"b"},null,{"type":"image"}]"#, "ab"),
+            (r#"{"type":"text","text":"c"}"#, "c"),
+            ("[]", ""),
+            ("{}", ""),
+            ("true", ""),
+            ("400", "400"),
+            ("-1", "-1"),
+            ("1.5", ""),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(serde_json::from_str::<Text<'_>>(json).unwrap().0, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_read_from_a_text_and_from_an_object() {
+        for json in [r#"{"name":"f","arguments":"{\"a\": 1}"}"#, r#"{"name":"f","arguments":{"a": 1}}"#] {
+            assert_eq!(serde_json::from_str::<Function<'_>>(json).unwrap().arguments(), r#"{"a": 1}"#);
+        }
+        for json in ["{}", r#"{"arguments":null}"#, r#"{"arguments":""}"#] {
+            assert_eq!(serde_json::from_str::<Function<'_>>(json).unwrap().arguments(), "");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_read_in_every_form_that_servers_write_it_in() {
+        let cases = [
+            (r#"{"error":{"message":"m","type":"t","param":null,"code":"c"}}"#, "m", "c"),
+            (r#"{"error":{"message":"m","type":"t","code":null}}"#, "m", "t"),
+            (r#"{"error":{"message":"m","code":502}}"#, "m", "502"),
+            (r#"{"error":"m"}"#, "m", ""),
+            (r#"{"object":"error","message":"m","type":"BadRequestError","code":400}"#, "m", "400"),
+            ("plain words", "plain words", ""),
+            ("[]", "", ""),
+        ];
+        for (data, message, code) in cases {
+            let failure = Failure::read(data);
+            assert_eq!((failure.message.as_str(), failure.code.as_str()), (message, code), "{data}");
+        }
+    }
+}
