@@ -1,0 +1,154 @@
+//! Conversations: append-only, durable at once, in order, none lost and none doubled.
+//!
+//! host → [`Conversation::append`] (id made, row stored) → `push` (arrays, proof of arrival) → cloud → `pull` (by `seq`,
+//! rows and cursor in one commit) → [`Conversation::messages`] on every other device. A message is recognised by its id
+//! and by nothing else (P6): this user's other device is also this user.
+//! Wire source: "Cloud Integration Design", sections 3.5 and 7.4.
+mod local;
+mod pull;
+mod push;
+
+use std::fmt;
+
+use cloud_client::{Error, ErrorKind};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+pub use local::{Message, MessageState, NewMessage};
+pub(crate) use local::{known, link_entries};
+pub use push::Sent;
+
+use crate::{
+    codes::{NO_ORDER, WORKSPACE_GONE},
+    engine::Engine,
+    ids,
+    workspace::Workspace,
+};
+
+/// One conversation of a linked workspace. Cheap to clone.
+#[derive(Clone)]
+pub struct Conversation {
+    pub(crate) workspace: Workspace,
+    pub(crate) row: i64,
+    name: String,
+}
+
+/// What the cloud's `messages` table can do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns {
+    /// The time at which a message was written, next to the time at which it arrived.
+    pub(crate) written_at: bool,
+}
+
+impl Conversation {
+    /// The name it goes by on this machine.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sends what is waiting. Nothing to send is a success.
+    ///
+    /// # Errors
+    ///
+    /// Network errors as they are, `api.forbidden`, `sync.no_message_order`; everything unsent stays waiting.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what was sent without being confirmed is recognised by its id next time.
+    pub async fn push(&self) -> Result<Sent, Error> {
+        let cell = self.workspace.state_cell();
+        let _alone = cell.alone().await;
+        self.push_steps().await
+    }
+
+    /// Reads what is new; gives the number of messages that are new here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conversation::push`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: rows and cursor move together.
+    pub async fn pull(&self) -> Result<usize, Error> {
+        let cell = self.workspace.state_cell();
+        let _alone = cell.alone().await;
+        self.pull_steps().await
+    }
+
+    /// What the cloud's `messages` table can do, asked once for each link.
+    pub(crate) async fn columns(&self) -> Result<Columns, Error> {
+        let cell = self.workspace.state_cell();
+        let columns = cell.columns.get_or_try_init(|| async {
+            let table = self.workspace.engine.inner.client.table("messages");
+            let probe = |columns: &[&'static str]| table.select(columns.iter().copied()).limit(1);
+            let missing = |error: &Error| error.kind() == ErrorKind::Incompatible;
+            match probe(&["seq", "client_created_at"]).fetch::<Value>().await {
+                Ok(_) => return Ok(Columns { written_at: true }),
+                Err(error) if missing(&error) => {}
+                Err(error) => return Err(error),
+            }
+            match probe(&["seq"]).fetch::<Value>().await {
+                Ok(_) => Ok(Columns { written_at: false }),
+                Err(error) if missing(&error) => {
+                    Err(Error::new(NO_ORDER).during("reading conversations").with_source(error))
+                }
+                Err(error) => Err(error),
+            }
+        });
+        columns.await.copied()
+    }
+
+    /// The cloud's id of this conversation. A conversation of this name is looked for first (the oldest counts); a new one
+    /// gets the id that every device would give it, so two devices that begin "chat" at once begin the same one.
+    pub(crate) async fn cloud_id(&self) -> Result<String, Error> {
+        if let Some(known) = self.stored_cloud_id().await? {
+            return Ok(known);
+        }
+        let table = self.workspace.engine.inner.client.table("conversations");
+        let [by_time, by_id] = Engine::oldest_first();
+        let named = table.select(["id"]).eq("workspace_id", self.workspace.id()).eq("name", &self.name);
+        let find = named.order(by_time).order(by_id).limit(1);
+        let found = find.fetch::<CloudConversation>().await?.into_iter().next();
+        let id = match found {
+            Some(found) => found.id,
+            None => {
+                let id = ids::conversation_id(self.workspace.id(), &self.name).to_string();
+                let row = json!({
+                    "id": id, "workspace_id": self.workspace.id(), "name": self.name,
+                    "conversation_type": "chat", "started_by": self.workspace.user(),
+                });
+                table.insert(&row).ignore_duplicates().send().await?;
+                let made = table.select(["id"]).eq("id", &id).one::<CloudConversation>().await?;
+                made.ok_or_else(|| Error::new(WORKSPACE_GONE).during("creating a conversation"))?.id
+            }
+        };
+        self.store_cloud_id(id.clone()).await?;
+        Ok(id)
+    }
+}
+
+/// One conversation as the cloud lists it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CloudConversation {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) name: String,
+}
+
+/// Finds the conversations of the workspace that other devices and people began.
+pub(crate) async fn discover(workspace: &Workspace) -> Result<(), Error> {
+    let table = workspace.engine.inner.client.table("conversations");
+    let mut pages =
+        table.select(["id", "name"]).eq("workspace_id", workspace.id()).pages::<CloudConversation>("id", None, 500);
+    while let Some(page) = pages.next().await? {
+        local::adopt(workspace, page).await?;
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation").field("name", &self.name).finish_non_exhaustive()
+    }
+}

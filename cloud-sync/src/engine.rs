@@ -1,0 +1,284 @@
+//! The handle: opens the local store, makes and ends links, and hands out [`Workspace`]s.
+//!
+//! Building does no network. A link is made against the cloud (the workspace must be visible), recorded in the store
+//! and then pointed to by the file in the folder; from then on everything local works without a network.
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use cloud_client::{
+    Client, Error,
+    events::{Bus, Listener},
+    rest::Order,
+    tasks::Tasks,
+};
+use rusqlite::{OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    codes::{ALREADY_LINKED, LINK_FILE, STORE_FAILED, WORKSPACE_GONE},
+    events::{SyncEvent, SyncState},
+    link::{LinkRecord, stamp},
+    store::Store,
+    workspace::{LinkState, Workspace},
+};
+
+/// Syncs the workspaces of one cloud. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) client: Client,
+    pub(crate) store: Store,
+    pub(crate) bus: Bus<SyncEvent>,
+    /// This installation's own name in message ids.
+    pub(crate) replica: String,
+    pub(crate) tasks: Tasks,
+    states: Mutex<BTreeMap<i64, Arc<LinkState>>>,
+}
+
+/// One workspace as the cloud lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct WorkspaceSummary {
+    /// The cloud's id.
+    pub id: String,
+    /// The name.
+    pub name: String,
+    /// The short name in addresses.
+    pub slug: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// An open word, such as `idle` or `in_progress`.
+    pub status: Option<String>,
+    /// What is being worked on.
+    pub task_goal: Option<String>,
+    /// The step under way.
+    pub current_step: Option<String>,
+    /// When somebody last worked in it, as the server wrote it.
+    pub last_active_at: Option<String>,
+}
+
+impl Engine {
+    /// Opens the store at `path` (a file in the app's own state directory, never in a workspace). No network.
+    ///
+    /// # Errors
+    ///
+    /// `sync.store_busy` when another process uses it, `sync.store_newer`, `sync.disk_full`, `sync.store_failed`.
+    pub async fn open(client: Client, path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let (store, set_aside) = Store::open(path.into()).await?;
+        let fresh = client.random().uuid().to_string();
+        let replica = store
+            .write(move |transaction| {
+                transaction.execute("INSERT OR IGNORE INTO meta VALUES ('replica', ?1)", [fresh])?;
+                transaction.query_row("SELECT value FROM meta WHERE key = 'replica'", [], |row| row.get(0))
+            })
+            .await?;
+        let inner =
+            Inner { client, store, bus: Bus::default(), replica, tasks: Tasks::new(), states: Mutex::default() };
+        if let Some(path) = set_aside {
+            inner.bus.send(SyncEvent::StoreSetAside { path: path.display().to_string() });
+        }
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Listens to what happens from now on.
+    pub fn events(&self) -> Listener<SyncEvent> {
+        self.inner.bus.subscribe()
+    }
+
+    /// The workspaces of an organisation, by name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::send`](cloud_client::Client::send).
+    pub async fn list_workspaces(&self, organization: &str) -> Result<Vec<WorkspaceSummary>, Error> {
+        let columns = ["id", "name", "slug", "description", "status", "task_goal", "current_step", "last_active_at"];
+        let mut pages =
+            self.inner.client.table("workspaces").select(columns).eq("org_id", organization).pages("id", None, 500);
+        let mut all: Vec<WorkspaceSummary> = Vec::new();
+        while let Some(page) = pages.next().await? {
+            all.extend(page);
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// Makes a workspace in an organisation.
+    ///
+    /// # Errors
+    ///
+    /// `api.conflict` when the organisation has one of this name, otherwise as [`Client::send`](cloud_client::Client::send).
+    pub async fn create_workspace(
+        &self,
+        organization: &str,
+        user: &str,
+        name: &str,
+    ) -> Result<WorkspaceSummary, Error> {
+        let slug: String = name.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+        // The id is made here, so that a repeat after a lost answer makes no second one.
+        let id = self.inner.client.random().uuid();
+        let row =
+            json!({"id": id, "org_id": organization, "name": name, "slug": slug, "status": "idle", "created_by": user});
+        let made = self.inner.client.table("workspaces").insert(&row).fetch::<WorkspaceSummary>(["*"]).await?;
+        made.into_iter().next().ok_or_else(|| Error::new(WORKSPACE_GONE))
+    }
+
+    /// Links `folder` to a cloud workspace for `user`, who is signed in. Making the same link again is no change.
+    ///
+    /// # Errors
+    ///
+    /// `sync.workspace_gone` when the user cannot see it, `sync.already_linked` when the folder belongs to another one,
+    /// `sync.link_file` when the folder cannot be written, network errors as they are.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have made the link; call it again.
+    pub async fn link(&self, folder: &Path, user: &str, workspace_id: &str) -> Result<Workspace, Error> {
+        let folder = real_folder(folder).await?;
+        let found = self.inner.client.table("workspaces").select(["id", "name"]).eq("id", workspace_id);
+        let seen =
+            found.one::<WorkspaceSummary>().await?.ok_or_else(|| Error::new(WORKSPACE_GONE).during("linking"))?;
+
+        let origin = self.inner.client.origin().to_string();
+        let now = stamp(self.inner.client.clock().wall());
+        let (user, id, name, shown) =
+            (user.to_owned(), seen.id.clone(), seen.name.clone(), folder.display().to_string());
+        let link = self
+            .inner
+            .store
+            .write(move |transaction| {
+                let other: Option<String> = transaction
+                    .query_row(
+                        "SELECT workspace_id FROM links WHERE origin = ?1 AND user_id = ?2 AND folder = ?3 AND active AND workspace_id <> ?4",
+                        params![origin, user, shown, id],
+                        |row| row.get(0),
+                    )
+                    .optional()?;
+                if other.is_some() {
+                    return Ok(None);
+                }
+                // A link that was ended keeps its outbox and cursors: linking again doubles nothing (O10).
+                transaction.query_row(
+                    "INSERT INTO links (origin, user_id, workspace_id, workspace_name, folder, active, linked_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
+                     ON CONFLICT (origin, user_id, workspace_id)
+                     DO UPDATE SET workspace_name = excluded.workspace_name, folder = excluded.folder, active = 1
+                     RETURNING id, user_id, linked_at",
+                    params![origin, user, id, name, shown, now],
+                    |row| Ok(Some((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))),
+                )
+            })
+            .await?;
+        let (link, user, linked_at) = link.ok_or_else(|| Error::new(ALREADY_LINKED).during("linking"))?;
+        let workspace = Workspace::new(self.clone(), link, seen.id.clone(), user, folder.clone());
+
+        blocking(move || {
+            let mut record = LinkRecord::read_or_set_aside(&folder)?
+                .filter(|record| record.cloud_workspace_id == seen.id)
+                .unwrap_or_else(|| LinkRecord::new(seen.id.clone(), seen.name.clone(), linked_at));
+            record.cloud_workspace_name = seen.name;
+            record.write(&folder)
+        })
+        .await?;
+        self.inner.bus.send(SyncEvent::Linked {
+            workspace_id: workspace.id().to_owned(),
+            folder: workspace.folder().display().to_string(),
+        });
+        Ok(workspace)
+    }
+
+    /// The workspace that `folder` was linked to on this machine by `user`; `None` when it never was, whatever a link
+    /// file in the folder says (C2). No network.
+    ///
+    /// # Errors
+    ///
+    /// `sync.store_failed`, `sync.link_file`.
+    pub async fn linked(&self, folder: &Path, user: &str) -> Result<Option<Workspace>, Error> {
+        let folder = real_folder(folder).await?;
+        let (origin, user, shown) =
+            (self.inner.client.origin().to_string(), user.to_owned(), folder.display().to_string());
+        let found = self
+            .inner
+            .store
+            .read(move |connection| {
+                connection
+                    .query_row(
+                        "SELECT id, workspace_id, user_id FROM links WHERE origin = ?1 AND user_id = ?2 AND folder = ?3 AND active",
+                        params![origin, user, shown],
+                        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)),
+                    )
+                    .optional()
+            })
+            .await?;
+        Ok(found.map(|(link, id, user)| Workspace::new(self.clone(), link, id, user, folder)))
+    }
+
+    /// What a link file in `folder` proposes, for a host that wants to ask its user; it does nothing by itself.
+    ///
+    /// # Errors
+    ///
+    /// `sync.link_file`.
+    pub async fn proposed_link(&self, folder: &Path) -> Result<Option<LinkRecord>, Error> {
+        let folder = real_folder(folder).await?;
+        blocking(move || LinkRecord::read(&folder)).await
+    }
+
+    /// Stops background work and waits for it, at most `limit`. Nothing is lost: what was not sent stays stored.
+    /// `false` when something was still running.
+    pub async fn close(&self, limit: Duration) -> bool {
+        self.inner.tasks.close(self.inner.client.clock(), limit).await
+    }
+
+    pub(crate) fn state(&self, link: i64) -> Arc<LinkState> {
+        let mut states = self.inner.states.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(states.entry(link).or_default())
+    }
+
+    /// Records and tells a new state, once (D4).
+    pub(crate) fn tell_state(&self, workspace: &Workspace, state: SyncState) {
+        if self.state(workspace.link()).replace(state) != state {
+            tracing::info!(workspace = workspace.id(), ?state, "sync state");
+            self.inner.bus.send(SyncEvent::State { workspace_id: workspace.id().to_owned(), state });
+        }
+    }
+
+    pub(crate) fn now(&self) -> String {
+        stamp(self.inner.client.clock().wall())
+    }
+
+    /// Conversations of a workspace, oldest first.
+    pub(crate) fn oldest_first() -> [Order; 2] {
+        [Order::asc("created_at"), Order::asc("id")]
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("origin", self.inner.client.origin()).finish_non_exhaustive()
+    }
+}
+
+/// Runs file work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|cause| Err(Error::new(STORE_FAILED).with_source(cause)))
+}
+
+async fn real_folder(folder: &Path) -> Result<PathBuf, Error> {
+    let folder = folder.to_owned();
+    blocking(move || {
+        std::fs::canonicalize(folder)
+            .map_err(|cause| Error::new(LINK_FILE).during("finding the folder").with_source(cause))
+    })
+    .await
+}

@@ -1,0 +1,315 @@
+//! One linked workspace: its state, its conversations, and the order in which a sync goes through them.
+//!
+//! host → [`Workspace::set`] (durable before it returns) → [`Workspace::sync`]: state pushed and pulled, outboxes
+//! pushed, conversations found and pulled, the link file brought up to date. One sync at a time for each link.
+mod auto;
+mod merge;
+mod state;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use cloud_client::{Error, ErrorKind};
+use rusqlite::params;
+
+pub use auto::{AutoSync, StopSync};
+pub use state::{Choice, Conflict, Pushed, WorkspaceState};
+
+use crate::{
+    conversations::{self, Conversation},
+    engine::{self, Engine, blocking},
+    events::{SyncEvent, SyncState},
+    link::LinkRecord,
+};
+
+/// A folder and its cloud workspace, for one user. Cheap to clone.
+#[derive(Clone)]
+pub struct Workspace {
+    pub(crate) engine: Engine,
+    link: i64,
+    id: String,
+    user: String,
+    folder: PathBuf,
+}
+
+/// What the engine keeps in memory for one link.
+#[derive(Debug, Default)]
+pub(crate) struct LinkState {
+    /// Held for the length of a sync: excluding others is the point.
+    at_work: tokio::sync::Mutex<()>,
+    /// Told by every local change.
+    pub(crate) changed: tokio::sync::Notify,
+    state: Mutex<SyncState>,
+    /// What the cloud's `messages` table can do; asked once.
+    pub(crate) columns: tokio::sync::OnceCell<conversations::Columns>,
+}
+
+impl LinkState {
+    /// Sets the state and gives the one before.
+    pub(crate) fn replace(&self, state: SyncState) -> SyncState {
+        std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), state)
+    }
+
+    /// Waits until no other sync of this link is at work.
+    pub(crate) async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.at_work.lock().await
+    }
+
+    fn current(&self) -> SyncState {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one sync did.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SyncReport {
+    /// Fields that went to the cloud.
+    pub pushed: Vec<String>,
+    /// Fields that came from the cloud.
+    pub pulled: Vec<String>,
+    /// Fields changed on both sides.
+    pub conflicts: Vec<Conflict>,
+    /// Messages that arrived in the cloud.
+    pub sent: usize,
+    /// Messages that arrived here.
+    pub received: usize,
+    /// Messages that the cloud refused.
+    pub parked: usize,
+}
+
+impl Workspace {
+    pub(crate) fn new(engine: Engine, link: i64, id: String, user: String, folder: PathBuf) -> Self {
+        Self { engine, link, id, user, folder }
+    }
+
+    /// The cloud's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The user this link belongs to.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The local folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How the sync stands.
+    pub fn sync_state(&self) -> SyncState {
+        self.engine.state(self.link).current()
+    }
+
+    pub(crate) fn link(&self) -> i64 {
+        self.link
+    }
+
+    pub(crate) fn state_cell(&self) -> Arc<LinkState> {
+        self.engine.state(self.link)
+    }
+
+    /// The conversation that goes by `name` here ("chat", "research"); made if there is none. No network.
+    ///
+    /// # Errors
+    ///
+    /// `sync.bad_name` for a name that is empty, too long or holds control characters.
+    pub async fn conversation(&self, name: &str) -> Result<Conversation, Error> {
+        Conversation::open(self.clone(), name).await
+    }
+
+    /// All conversations known here, by name. No network.
+    ///
+    /// # Errors
+    ///
+    /// `sync.store_failed`.
+    pub async fn conversations(&self) -> Result<Vec<Conversation>, Error> {
+        conversations::known(self).await
+    }
+
+    /// Syncs state and conversations once, both ways, as the link's settings say.
+    ///
+    /// # Errors
+    ///
+    /// The first failure; what was done before it stays done, and what was not sent stays stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: each step is whole in the store, and steps that were sent are recognised by the next sync.
+    pub async fn sync(&self) -> Result<SyncReport, Error> {
+        let cell = self.state_cell();
+        let _alone = cell.alone().await;
+        self.engine.tell_state(self, SyncState::Syncing);
+        let result = self.sync_steps().await;
+        let state = match &result {
+            Ok(_) => SyncState::Synced,
+            Err(error) if matches!(error.kind(), ErrorKind::Network | ErrorKind::Timeout | ErrorKind::Server) => {
+                SyncState::Offline
+            }
+            Err(_) => SyncState::Error,
+        };
+        self.engine.tell_state(self, state);
+        result
+    }
+
+    async fn sync_steps(&self) -> Result<SyncReport, Error> {
+        let folder = self.folder.clone();
+        // A link file that cannot be read changes nothing: its settings are then the documented defaults.
+        let wanted = blocking(move || Ok(LinkRecord::read(&folder).ok().flatten()))
+            .await?
+            .map(|record| record.sync_config)
+            .unwrap_or_default();
+        let mut report = SyncReport::default();
+        if wanted.sync_workspace_state {
+            let pushed = self.exchange_state(true).await?;
+            (report.pushed, report.pulled, report.conflicts) = (pushed.fields, pushed.pulled, pushed.conflicts);
+        }
+        if wanted.sync_conversations {
+            conversations::discover(self).await?;
+            for conversation in self.conversations().await? {
+                let sent = conversation.push_steps().await?;
+                (report.sent, report.parked) = (report.sent + sent.sent, report.parked + sent.parked);
+                report.received += conversation.pull_steps().await?;
+            }
+        }
+        self.write_link_file(&report).await?;
+        Ok(report)
+    }
+
+    /// Sends local state changes; conflicts are settled on the way. Nothing to send is a success.
+    ///
+    /// # Errors
+    ///
+    /// `sync.workspace_gone`, `sync.read_only`, `sync.contended`, network errors as they are.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, as [`Workspace::sync`].
+    pub async fn push(&self) -> Result<Pushed, Error> {
+        let cell = self.state_cell();
+        let _alone = cell.alone().await;
+        self.exchange_state(false).await
+    }
+
+    /// Reads the cloud's state and merges it with local changes, which are kept or logged as conflicts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Workspace::push`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn pull(&self) -> Result<Pushed, Error> {
+        let cell = self.state_cell();
+        let _alone = cell.alone().await;
+        self.pull_state().await
+    }
+
+    /// Ends the link: the file goes, the local history and what was not sent stay, nothing in the cloud changes.
+    ///
+    /// # Errors
+    ///
+    /// `sync.store_failed`, `sync.link_file`.
+    pub async fn unlink(&self) -> Result<(), Error> {
+        let cell = self.state_cell();
+        let _alone = cell.alone().await;
+        let link = self.link;
+        self.engine
+            .inner
+            .store
+            .write(move |transaction| transaction.execute("UPDATE links SET active = 0 WHERE id = ?1", [link]))
+            .await?;
+        let (folder, id) = (self.folder.clone(), self.id.clone());
+        blocking(move || match LinkRecord::read(&folder) {
+            // Somebody else's file is left alone.
+            Ok(Some(record)) if record.cloud_workspace_id == id => LinkRecord::remove(&folder),
+            _ => Ok(()),
+        })
+        .await?;
+        self.engine.inner.bus.send(SyncEvent::Unlinked { workspace_id: self.id.clone() });
+        Ok(())
+    }
+
+    /// Brings the link file up to date when this sync moved something.
+    async fn write_link_file(&self, report: &SyncReport) -> Result<(), Error> {
+        let (link, now) = (self.link, self.engine.now());
+        let at = now.clone();
+        let conversations = self
+            .engine
+            .inner
+            .store
+            .write(move |transaction| {
+                transaction.execute("UPDATE links SET last_sync_at = ?2 WHERE id = ?1", params![link, at])?;
+                conversations::link_entries(transaction, link)
+            })
+            .await?;
+        let moved = *report != SyncReport::default();
+        let folder = self.folder.clone();
+        let id = self.id.clone();
+        let written = blocking(move || {
+            let Some(mut record) =
+                LinkRecord::read_or_set_aside(&folder)?.filter(|record| record.cloud_workspace_id == id)
+            else {
+                return Ok(());
+            };
+            if !moved && record.last_sync_at.is_some() {
+                return Ok(());
+            }
+            for (name, entry) in conversations {
+                let kept = record.conversations.entry(name).or_default();
+                kept.cloud_conv_id = entry.cloud_conv_id;
+                kept.last_sync_at = Some(now.clone());
+                kept.last_local_message_id = entry.last_local_message_id.or(kept.last_local_message_id.take());
+                kept.last_cloud_message_at = entry.last_cloud_message_at.or(kept.last_cloud_message_at.take());
+            }
+            record.last_sync_at = Some(now);
+            record.write(&folder)
+        })
+        .await;
+        // The file is a convenience: a folder that cannot be written must not stop the sync.
+        if let Err(error) = written {
+            tracing::warn!(code = %error.code(), "the link file was not updated");
+        }
+        Ok(())
+    }
+}
+
+/// A workspace that does not keep its engine alive.
+pub(crate) struct WeakWorkspace {
+    engine: Weak<engine::Inner>,
+    link: i64,
+    id: String,
+    user: String,
+    folder: PathBuf,
+}
+
+impl WeakWorkspace {
+    fn upgrade(&self) -> Option<Workspace> {
+        let engine = Engine { inner: self.engine.upgrade()? };
+        Some(Workspace::new(engine, self.link, self.id.clone(), self.user.clone(), self.folder.clone()))
+    }
+}
+
+impl Workspace {
+    fn downgrade(&self) -> WeakWorkspace {
+        WeakWorkspace {
+            engine: Arc::downgrade(&self.engine.inner),
+            link: self.link,
+            id: self.id.clone(),
+            user: self.user.clone(),
+            folder: self.folder.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workspace").field("id", &self.id).field("folder", &self.folder).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! Making and ending links.
+use cloud_sync::{
+    Engine, NewMessage, codes,
+    link::{LINK_FILE_NAME, LinkRecord},
+};
+
+use crate::devices::{Device, client, cloud};
+
+#[tokio::test]
+async fn a_link_is_recorded_and_pointed_to_by_a_readable_file() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    let record = LinkRecord::read(&device.folder()).unwrap().unwrap();
+    assert_eq!((record.version, &record.cloud_workspace_id), (1, &cloud.demo().workspace_id));
+    assert!(record.sync_config.auto_sync && !record.sync_config.sync_files);
+    assert_eq!(record.sync_config.sync_interval_ms, 30_000);
+
+    device.chat().await.append(NewMessage::user("hello")).await.unwrap();
+    device.workspace.sync().await.unwrap();
+    let record = LinkRecord::read(&device.folder()).unwrap().unwrap();
+    assert!(record.last_sync_at.is_some());
+    assert!(record.conversations["chat"].last_local_message_id.is_some());
+}
+
+#[tokio::test]
+async fn a_workspace_that_cannot_be_seen_is_not_linked() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    let other = device.folder().join("inner");
+    std::fs::create_dir(&other).unwrap();
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    let error = device.engine.link(&other, device.workspace.user(), unknown).await.unwrap_err();
+    assert_eq!(error.code(), codes::WORKSPACE_GONE);
+    assert!(!other.join(LINK_FILE_NAME).exists());
+
+    let organization = &cloud.demo().org_id;
+    let second = device.engine.create_workspace(organization, device.workspace.user(), "second one").await.unwrap();
+    let error = device.engine.link(&device.folder(), device.workspace.user(), &second.id).await.unwrap_err();
+    assert_eq!(error.code(), codes::ALREADY_LINKED);
+    assert_eq!(device.engine.list_workspaces(organization).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn c02_a_link_file_that_came_with_a_folder_does_nothing_by_itself() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    let home = tempfile::tempdir().unwrap();
+    let planted = home.path().join("clone");
+    std::fs::create_dir(&planted).unwrap();
+    std::fs::copy(device.folder().join(LINK_FILE_NAME), planted.join(LINK_FILE_NAME)).unwrap();
+    assert!(device.engine.linked(&planted, device.workspace.user()).await.unwrap().is_none());
+    let proposed = device.engine.proposed_link(&planted).await.unwrap().unwrap();
+    assert_eq!(proposed.cloud_workspace_id, cloud.demo().workspace_id);
+}
+
+#[tokio::test]
+async fn o08_a_link_belongs_to_one_user() {
+    let cloud = cloud().await;
+    let [ada, grace] = &cloud.demo().people;
+    let device = Device::new(&cloud, ada).await;
+    assert!(device.engine.linked(&device.folder(), &grace.user_id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn o10_unlinking_deletes_nothing_and_linking_again_doubles_nothing() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    let chat = device.chat().await;
+    chat.append(NewMessage::user("one")).await.unwrap();
+    device.workspace.sync().await.unwrap();
+    chat.append(NewMessage::user("two")).await.unwrap();
+    device.workspace.unlink().await.unwrap();
+    assert!(!device.folder().join(LINK_FILE_NAME).exists());
+    assert!(device.engine.linked(&device.folder(), device.workspace.user()).await.unwrap().is_none());
+
+    let again = device.engine.link(&device.folder(), device.workspace.user(), device.workspace.id()).await.unwrap();
+    again.sync().await.unwrap();
+    assert_eq!(device.texts_in_cloud().await, ["one", "two"]);
+    assert_eq!(device.texts().await, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn p01_a_lost_state_directory_comes_back_from_the_cloud_without_doubles() {
+    let cloud = cloud().await;
+    let ada = &cloud.demo().people[0];
+    let device = Device::new(&cloud, ada).await;
+    device.chat().await.append_all(vec![NewMessage::user("a"), NewMessage::assistant("b")]).await.unwrap();
+    device.workspace.sync().await.unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let engine = Engine::open(client(&cloud, ada).await, home.path().join("new/sync.db")).await.unwrap();
+    let workspace = engine.link(&device.folder(), &ada.user_id, device.workspace.id()).await.unwrap();
+    workspace.sync().await.unwrap();
+    workspace.sync().await.unwrap();
+    let messages = workspace.conversation("chat").await.unwrap().messages().await.unwrap();
+    assert_eq!(messages.iter().map(|message| &*message.content).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(device.texts_in_cloud().await.len(), 2);
+}

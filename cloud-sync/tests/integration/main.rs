@@ -1,0 +1,7 @@
+//! Two devices, two people and one cloud: the stories that syncing has to survive, against the embedded cloud.
+#![expect(clippy::unwrap_used, unreachable_pub, reason = "a test fails by panicking, and has no API")]
+mod conversations;
+mod devices;
+mod faults;
+mod link;
+mod state;
