@@ -1,1 +1,42 @@
-//! cloud-auth
+//! Signing in, staying signed in, and keeping the secrets.
+//!
+//! [`Auth`] is the handle; clone it freely. It never opens a window: a [`SecretStore`] keeps the refresh token, and the
+//! host asks people for their password. [`Auth::client`] is the road to the cloud that speaks for whoever is signed in.
+//!
+//! ```no_run
+//! use cloud_auth::{Auth, store::{FileStore, SecretStoreHandle}};
+//! use cloud_client::Client;
+//!
+//! # async fn run() -> Result<(), cloud_client::Error> {
+//! let client = Client::builder("http://127.0.0.1:54321", "sb_publishable_demo")?.build();
+//! let auth = Auth::builder(client, SecretStoreHandle::new(FileStore::new("/home/ada/.config/app/login"))).open();
+//! if !auth.settled().await.is_signed_in() {
+//!     auth.sign_in_with_password("ada@example.com", "correct horse".to_owned().into()).await?;
+//! }
+//! let workspaces = auth.client().table("workspaces").select(["id", "name"]);
+//! # let _ = workspaces; Ok(()) }
+//! ```
+//!
+//! | Module      | What lives there                                                      |
+//! |-------------|-----------------------------------------------------------------------|
+//! | [`status`]  | [`AuthStatus`](status::AuthStatus): who is signed in, without secrets   |
+//! | [`events`]  | what happened to the session, in order                                 |
+//! | [`context`] | profile, organisations and the active one                              |
+//! | [`store`]   | [`SecretStore`] and the stores that ship with us                       |
+//! | [`codes`]   | the codes of this crate's errors                                       |
+mod auth;
+pub mod codes;
+pub mod context;
+pub mod events;
+mod gotrue;
+mod session;
+pub mod status;
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use crate::{
+    auth::{Auth, AuthBuilder, Scope, SignUp, SignedOut},
+    context::UserContext,
+    store::SecretStore,
+};

@@ -1,0 +1,209 @@
+//! The codes that this crate gives, beside those of `cloud-client`, and what the auth server's own words mean.
+//!
+//! [`from_server`] is the one table from GoTrue's error codes to ours. A word it does not know stays an ordinary API
+//! error that keeps the word (`Error::server_code`).
+use cloud_client::{
+    ErrorCode,
+    ErrorKind::{Conflict, Forbidden, InvalidInput, Local, NotFound, RateLimited, Unauthenticated},
+};
+
+/// Unknown address or wrong password; the server does not say which.
+pub const INVALID_CREDENTIALS: ErrorCode = ErrorCode::new(
+    "auth.invalid_credentials",
+    Unauthenticated,
+    "Email or password is wrong",
+    "Check both; use \"forgot password\" if it stays.",
+);
+/// The address was never confirmed.
+pub const EMAIL_NOT_CONFIRMED: ErrorCode = ErrorCode::new(
+    "auth.email_not_confirmed",
+    Forbidden,
+    "The email address is not confirmed yet",
+    "Open the link in the confirmation mail, then sign in.",
+);
+/// Somebody signed up with this address before.
+pub const USER_EXISTS: ErrorCode = ErrorCode::new(
+    "auth.user_exists",
+    Conflict,
+    "There is already an account with this address",
+    "Sign in instead, or reset the password.",
+);
+/// The password is too weak; `Error::detail` names the reasons.
+pub const WEAK_PASSWORD: ErrorCode = ErrorCode::new(
+    "auth.weak_password",
+    InvalidInput,
+    "The password is too weak",
+    "Choose a longer one that is not on a list of leaked passwords.",
+);
+/// Too many tries, or too many mails.
+pub const AUTH_RATE_LIMITED: ErrorCode = ErrorCode::new(
+    "auth.rate_limited",
+    RateLimited,
+    "The sign-in service asks to slow down",
+    "Wait a minute or more, then try again; an existing login is kept.",
+);
+/// New accounts are switched off.
+pub const SIGNUP_DISABLED: ErrorCode = ErrorCode::new(
+    "auth.signup_disabled",
+    Forbidden,
+    "New accounts are switched off in this cloud",
+    "Ask whoever runs the cloud for an account.",
+);
+/// This way of signing in is switched off.
+pub const PROVIDER_DISABLED: ErrorCode = ErrorCode::new(
+    "auth.provider_disabled",
+    Forbidden,
+    "This way of signing in is switched off in this cloud",
+    "Sign in another way.",
+);
+/// The account is banned.
+pub const USER_BANNED: ErrorCode =
+    ErrorCode::new("auth.user_banned", Forbidden, "This account is suspended", "Ask whoever runs the cloud.");
+/// The cloud wants proof of a human.
+pub const CAPTCHA: ErrorCode = ErrorCode::new(
+    "auth.captcha_required",
+    Forbidden,
+    "The cloud wants a captcha to be solved",
+    "Sign in through the browser, or switch captchas off for this app.",
+);
+/// The session has ended at the server.
+pub const SESSION_OVER: ErrorCode = ErrorCode::new(
+    "auth.session_over",
+    Unauthenticated,
+    "The session has ended",
+    "Sign in again; nothing local was lost.",
+);
+/// Nobody is signed in.
+pub const NOT_SIGNED_IN: ErrorCode =
+    ErrorCode::new("auth.not_signed_in", Unauthenticated, "Nobody is signed in", "Sign in, then repeat.");
+/// The address cannot be one.
+pub const EMAIL_INVALID: ErrorCode = ErrorCode::new(
+    "auth.email_invalid",
+    InvalidInput,
+    "This is not a usable email address",
+    "Give an address such as ada@example.com.",
+);
+/// The password is empty, or longer than the server can tell apart.
+pub const PASSWORD_INVALID: ErrorCode = ErrorCode::new(
+    "auth.password_invalid",
+    InvalidInput,
+    "This password cannot be used",
+    "Give a password of at least one character and at most 72 bytes.",
+);
+/// A sign-out or another sign-in came in between.
+pub const SUPERSEDED: ErrorCode = ErrorCode::new(
+    "auth.superseded",
+    Conflict,
+    "Another sign-in or a sign-out came in between",
+    "Look at the status; sign in again if that was not intended.",
+);
+/// More refreshes in an hour than any clock explains (A9).
+pub const REFRESH_PACED: ErrorCode = ErrorCode::new(
+    "auth.refresh_paced",
+    RateLimited,
+    "The session was refreshed too often in the last hour",
+    "It goes on by itself; check the clock of this machine if it stays.",
+);
+/// Too many callers wait for the session at once.
+pub const BUSY: ErrorCode =
+    ErrorCode::new("auth.busy", RateLimited, "Too many callers wait for the session", "Send fewer requests at once.");
+/// An organisation that the user is no member of.
+pub const ORGANIZATION_UNKNOWN: ErrorCode = ErrorCode::new(
+    "auth.organization_unknown",
+    NotFound,
+    "The user is not a member of this organisation",
+    "Choose one of the user's organisations.",
+);
+/// The store of secrets failed.
+pub const STORE_FAILED: ErrorCode = ErrorCode::new(
+    "store.failed",
+    Local,
+    "The store of secrets could not be used",
+    "Check disk space and the rights of the file; the login lasts until the app ends.",
+);
+/// The store of secrets did not answer in time.
+pub const STORE_TIMEOUT: ErrorCode = ErrorCode::new(
+    "store.timeout",
+    Local,
+    "The store of secrets did not answer in time",
+    "Unlock the keyring if it asks; it is tried again.",
+);
+/// Another process holds the lock of the store.
+pub const STORE_LOCKED: ErrorCode = ErrorCode::new(
+    "store.locked",
+    Local,
+    "Another program holds the store of secrets",
+    "It is tried again; close the other program if it hangs.",
+);
+/// What the store held could not be read; it was set aside, not deleted (D5).
+pub const STORE_CORRUPT: ErrorCode = ErrorCode::new(
+    "store.corrupt",
+    Local,
+    "The stored login could not be read",
+    "It was set aside under another name; sign in again.",
+);
+
+/// What a code of the auth server means here. `None`: an ordinary API error.
+pub(crate) fn from_server(word: &str) -> Option<ErrorCode> {
+    Some(match word {
+        "invalid_credentials" => INVALID_CREDENTIALS,
+        "email_not_confirmed" | "phone_not_confirmed" => EMAIL_NOT_CONFIRMED,
+        "user_already_exists" | "email_exists" | "phone_exists" | "identity_already_exists" => USER_EXISTS,
+        "weak_password" | "same_password" => WEAK_PASSWORD,
+        "over_request_rate_limit" | "over_email_send_rate_limit" | "over_sms_send_rate_limit" => AUTH_RATE_LIMITED,
+        "signup_disabled" => SIGNUP_DISABLED,
+        "email_provider_disabled"
+        | "phone_provider_disabled"
+        | "anonymous_provider_disabled"
+        | "provider_disabled"
+        | "oauth_provider_not_supported" => PROVIDER_DISABLED,
+        "user_banned" => USER_BANNED,
+        "captcha_failed" => CAPTCHA,
+        "email_address_invalid" | "email_address_not_authorized" => EMAIL_INVALID,
+        "refresh_token_not_found"
+        | "refresh_token_already_used"
+        | "session_not_found"
+        | "session_expired"
+        | "user_not_found"
+        | "invalid_grant" => SESSION_OVER,
+        _ => return None,
+    })
+}
+
+/// Whether a refresh refused with `word` ends the session for good (A6). Everything else is a passing failure.
+pub(crate) fn ends_session(word: &str) -> bool {
+    from_server(word) == Some(SESSION_OVER) || word == "user_banned"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a06_only_the_known_words_end_a_session() {
+        for word in [
+            "refresh_token_not_found",
+            "refresh_token_already_used",
+            "session_not_found",
+            "session_expired",
+            "user_not_found",
+            "user_banned",
+            "invalid_grant",
+        ] {
+            assert!(ends_session(word), "{word}");
+        }
+        for word in
+            ["", "conflict", "unknown", "validation_failed", "bad_jwt", "over_request_rate_limit", "hook_timeout"]
+        {
+            assert!(!ends_session(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn every_code_is_named_after_its_area() {
+        for word in ["invalid_credentials", "signup_disabled", "weak_password", "user_banned", "captcha_failed"] {
+            let code = from_server(word).unwrap();
+            assert!(code.as_str().starts_with("auth.") && !code.advice().is_empty(), "{word}");
+        }
+    }
+}

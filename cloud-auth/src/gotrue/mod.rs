@@ -1,0 +1,133 @@
+//! The calls to the auth server under `/auth/v1`: sign-up, password, refresh, log-out.
+//!
+//! values in → one [`Call`] → [`Grant`], user or error out. Knows nothing of sessions or stores; only the session task
+//! calls this. Nothing here is repeated by the client: the task decides about that. Source: GoTrue's endpoints.
+pub(crate) mod error;
+mod wire;
+
+use std::time::Duration;
+
+use cloud_client::{
+    AccessToken, Client, Error,
+    call::{Call, Reply, Speaker},
+    error::{Service, codes::UNREADABLE},
+};
+use http::{HeaderName, HeaderValue, Method};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value};
+
+pub(crate) use wire::{Grant, WireUser};
+
+use crate::{auth::Scope, codes, status::User};
+
+/// The longest one refresh may take; a longer one is asked again later.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest a sign-out waits for the server.
+const LOG_OUT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What sign-up came to. The server says it by the shape of its answer only.
+#[derive(Debug)]
+pub(crate) enum SignUpAnswer {
+    Session(Grant, User),
+    ConfirmEmail(User),
+    MaybeRegistered,
+}
+
+/// What a refresh came to.
+#[derive(Debug)]
+pub(crate) enum RefreshAnswer {
+    Renewed(Grant),
+    /// Passing: the session stays as it is (A5).
+    Failed(Error),
+    /// The session has ended, says the server (A6).
+    Over(Error),
+}
+
+/// The auth server, spoken to with the public key alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Gotrue(Client);
+
+impl Gotrue {
+    pub(crate) fn new(client: Client) -> Self {
+        Self(client)
+    }
+
+    pub(crate) async fn sign_up(
+        &self,
+        email: &str,
+        password: &SecretString,
+        data: Option<&Map<String, Value>>,
+    ) -> Result<SignUpAnswer, Error> {
+        let body = wire::Credentials { email, password: password.expose_secret(), data };
+        let reply = self.answer(post("signup").json(&body)?).await?;
+        let shape: Map<String, Value> = reply.json()?;
+        if shape.contains_key("access_token") {
+            let (grant, user) = grant(&reply)?;
+            return Ok(SignUpAnswer::Session(grant, user));
+        }
+        let user: WireUser = reply.json()?;
+        if user.identities.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(SignUpAnswer::MaybeRegistered);
+        }
+        Ok(SignUpAnswer::ConfirmEmail(user.into()))
+    }
+
+    pub(crate) async fn password(&self, email: &str, password: &SecretString) -> Result<(Grant, User), Error> {
+        let body = wire::Credentials { email, password: password.expose_secret(), data: None };
+        grant(&self.answer(post("token").query("grant_type", "password").json(&body)?).await?)
+    }
+
+    pub(crate) async fn refresh(&self, token: &SecretString) -> RefreshAnswer {
+        match self.try_refresh(token).await {
+            Ok(answer) => answer,
+            Err(error) => RefreshAnswer::Failed(error),
+        }
+    }
+
+    async fn try_refresh(&self, token: &SecretString) -> Result<RefreshAnswer, Error> {
+        let body = wire::Refresh { refresh_token: token.expose_secret() };
+        let call = post("token").query("grant_type", "refresh_token").timeout(REFRESH_TIMEOUT).json(&body)?;
+        let reply = self.0.exchange(call).await?;
+        if reply.status.is_success() {
+            return reply.json().map(RefreshAnswer::Renewed);
+        }
+        let error = error::refusal(&self.0, &reply);
+        Ok(if error::end_of_session(&reply).is_some() {
+            RefreshAnswer::Over(error)
+        } else {
+            RefreshAnswer::Failed(error)
+        })
+    }
+
+    /// Ends sessions at the server. A session that is already gone is no error.
+    pub(crate) async fn log_out(&self, access: AccessToken, scope: Scope) -> Result<(), Error> {
+        let call =
+            post("logout").query("scope", scope.as_str()).speaker(Speaker::Token(access)).timeout(LOG_OUT_TIMEOUT);
+        let reply = self.0.exchange(call).await?;
+        let word = error::word(&reply.headers, &reply.body);
+        // An expired token (`bad_jwt`) is no such case: the session behind it lives on.
+        let gone = reply.status.is_client_error() && word.is_some_and(|word| codes::ends_session(&word));
+        if reply.status.is_success() || gone { Ok(()) } else { Err(error::refusal(&self.0, &reply)) }
+    }
+
+    async fn answer(&self, call: Call) -> Result<Reply, Error> {
+        let reply = self.0.exchange(call).await?;
+        if reply.status.is_success() { Ok(reply) } else { Err(error::refusal(&self.0, &reply)) }
+    }
+}
+
+fn post(path: &str) -> Call {
+    let version = HeaderValue::from_static(error::API_VERSION);
+    Call::new(Service::Auth, Method::POST)
+        .segment(path)
+        .header(HeaderName::from_static(error::API_VERSION_HEADER), version)
+        .speaker(Speaker::Nobody)
+        .once()
+}
+
+/// A session with its user; one without is not readable.
+fn grant(reply: &Reply) -> Result<(Grant, User), Error> {
+    let mut grant: Grant = reply.json()?;
+    let user = grant.user.take().ok_or_else(|| reply.error(UNREADABLE))?;
+    Ok((grant, user.into()))
+}

@@ -1,0 +1,1 @@
+//! The machine against tables of its states and events.

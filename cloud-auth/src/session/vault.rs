@@ -1,0 +1,123 @@
+//! The session's corner of the store: one record under one key, every call bounded in time.
+//!
+//! Turns what a [`SecretStore`](crate::SecretStore) says into what the machine asks. Something unreadable is copied to a
+//! key of its own before anything else is written under ours (D5); a record of another origin is treated the same.
+use std::time::Duration;
+
+use cloud_client::{Error, clock::SharedClock, error::codes::ENCODE};
+use secrecy::SecretString;
+
+use super::{
+    expiry::Moment,
+    machine::{Found, How, Looked, Wrote},
+    record::{Reading, Record, same},
+};
+use crate::{
+    codes::{STORE_LOCKED, STORE_TIMEOUT},
+    store::{SecretKey, SecretStoreHandle, StoreLock},
+};
+
+/// The longest a single call to the store may take.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// The longest to wait for another process that holds the lock (A14); a little more than the stores' own limit.
+const LOCK_LIMIT: Duration = Duration::from_secs(11);
+/// The longest a sign-out waits for the lock: the removal matters more than the order.
+const REMOVAL_LOCK_LIMIT: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Debug)]
+pub(super) struct Vault {
+    store: SecretStoreHandle,
+    key: SecretKey,
+    origin: String,
+    clock: SharedClock,
+}
+
+impl Vault {
+    pub(super) fn new(store: SecretStoreHandle, key: SecretKey, origin: String, clock: SharedClock) -> Self {
+        Self { store, key, origin, clock }
+    }
+
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let late = || Err(Error::new(STORE_TIMEOUT).during("using the store of secrets"));
+        self.clock.within(CALL_LIMIT, call).await.unwrap_or_else(late)
+    }
+
+    pub(super) async fn lock(&self, limit: Duration) -> Result<StoreLock, Error> {
+        let late = || Err(Error::new(STORE_LOCKED).during("locking the store of secrets"));
+        self.clock.within(limit, self.store.lock()).await.unwrap_or_else(late)
+    }
+
+    /// What is stored for this origin.
+    async fn find(&self) -> Result<Found, Error> {
+        let Some(text) = self.bounded(self.store.get(&self.key)).await? else { return Ok(Found::Nothing) };
+        Ok(match Record::parse(&text, &self.origin) {
+            Reading::Ours(record) => Found::Login(record),
+            Reading::Foreign => {
+                self.set_aside(text).await;
+                Found::Nothing
+            }
+            Reading::Unreadable => {
+                self.set_aside(text).await;
+                Found::Corrupt
+            }
+        })
+    }
+
+    async fn set_aside(&self, text: SecretString) {
+        let key = self.key.set_aside();
+        match self.bounded(self.store.put(&key, text)).await {
+            Ok(()) => tracing::warn!(key = key.as_str(), "a stored login that is not ours to read was set aside"),
+            Err(error) => tracing::warn!(%error, "a stored login could not be set aside"),
+        }
+    }
+
+    pub(super) async fn restore(&self) -> Result<Found, Error> {
+        match self.find().await {
+            // The store has set its file aside itself.
+            Err(error) if error.code() == crate::codes::STORE_CORRUPT => Ok(Found::Corrupt),
+            found => found,
+        }
+    }
+
+    pub(super) async fn read(&self) -> Result<Option<Record>, Error> {
+        Ok(match self.restore().await? {
+            Found::Login(record) => Some(record),
+            Found::Nothing | Found::Corrupt => None,
+        })
+    }
+
+    /// Takes the lock, then reads.
+    pub(super) async fn look(&self) -> (Looked, Option<StoreLock>) {
+        match self.lock(LOCK_LIMIT).await {
+            Err(error) => (Looked::Locked(error), None),
+            Ok(lock) => match self.read().await {
+                Ok(record) => (Looked::Read(record), Some(lock)),
+                Err(error) => (Looked::Unreadable(error), Some(lock)),
+            },
+        }
+    }
+
+    pub(super) async fn write(&self, record: Record, how: How) -> Result<Wrote, Error> {
+        let _lock = match how {
+            How::Held => None,
+            How::Replace | How::Over(_) => Some(self.lock(LOCK_LIMIT).await?),
+        };
+        if let How::Over(known) = how
+            && let Some(stored) = self.read().await?
+        {
+            let known = known.is_some_and(|known| same(&known, &stored.refresh));
+            if !known && !same(&stored.refresh, &record.refresh) {
+                return Ok(Wrote::Newer(stored));
+            }
+        }
+        let text = record.text(&self.origin, Moment::now(&self.clock));
+        let text = text.map_err(|cause| Error::new(ENCODE).during("storing the session").with_source(cause))?;
+        self.bounded(self.store.put(&self.key, text)).await?;
+        Ok(Wrote::Ours)
+    }
+
+    pub(super) async fn remove(&self) -> Result<(), Error> {
+        let _lock = self.lock(REMOVAL_LOCK_LIMIT).await.ok();
+        self.bounded(self.store.delete(&self.key)).await
+    }
+}

@@ -1,0 +1,1 @@
+//! The tests that every secret store has to pass.
