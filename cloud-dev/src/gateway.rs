@@ -90,7 +90,7 @@ async fn faulty(cloud: &Cloud, connection: &Connection, request: Request, next: 
         }
         Some(Action::CutBody(bytes)) => {
             let response = keyed(cloud, request, next).await;
-            cut(response, bytes, connection.clone())
+            cut(response, bytes)
         }
         Some(Action::Delay(time)) => {
             tokio::time::sleep(time).await;
@@ -226,27 +226,23 @@ fn injected(answer: Answer) -> Response {
     response
 }
 
-/// Lets `bytes` of the body through, then cuts the connection.
-fn cut(response: Response, bytes: usize, connection: Connection) -> Response {
+/// Lets `bytes` of the body through; the error after them makes the server drop the connection.
+fn cut(response: Response, bytes: usize) -> Response {
     let (parts, body) = response.into_parts();
     let start = (Box::pin(body.into_data_stream()), bytes);
-    let body = stream::unfold(start, move |(mut data, left)| {
-        let connection = connection.clone();
-        async move {
-            if left > 0
-                && let Some(Ok(chunk)) = data.next().await
-            {
-                let part = chunk.slice(..chunk.len().min(left));
-                let left = left - part.len();
-                return Some((Ok::<_, std::io::Error>(part), (data, left)));
-            }
-            // The server flushes what it holds while it waits for us; only then the line goes dead.
-            for _ in 0..3 {
-                tokio::task::yield_now().await;
-            }
-            connection.cut();
-            Some((Err(std::io::ErrorKind::ConnectionAborted.into()), (data, 0)))
+    let body = stream::unfold(start, async move |(mut data, left)| {
+        if left > 0
+            && let Some(Ok(chunk)) = data.next().await
+        {
+            let part = chunk.slice(..chunk.len().min(left));
+            let left = left - part.len();
+            return Some((Ok::<_, std::io::Error>(part), (data, left)));
         }
+        // The server flushes what it holds while it waits for us; only then the line goes dead.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        Some((Err(std::io::ErrorKind::ConnectionAborted.into()), (data, 0)))
     });
     Response::from_parts(parts, Body::from_stream(body))
 }

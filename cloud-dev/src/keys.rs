@@ -94,6 +94,7 @@ impl Keys {
         // Written beside and renamed, so that a crash leaves either no keys or whole ones.
         let beside = path.with_extension("json.new");
         let mut file = options.open(&beside)?;
+        restrict(&beside)?; // one that a crash left may have other rights
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.sync_all()?;
         std::fs::rename(&beside, path)

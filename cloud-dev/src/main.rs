@@ -35,7 +35,8 @@ struct Serve {
     /// Forward AI requests to a server that speaks OpenAI's API (the address up to and with /v1).
     #[arg(long, value_name = "URL")]
     ai_upstream: Option<String>,
-    /// Let requests ask for failures with the header x-cloud-dev-fault.
+    /// Let requests ask for failures with the header x-cloud-dev-fault: status=503; retry-after=2, html,
+    /// lose-reply, lose-request, cut=10 (bytes) or delay-ms=50.
     #[arg(long)]
     faults: bool,
     /// How long an access token is good.

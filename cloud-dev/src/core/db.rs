@@ -177,7 +177,10 @@ pub(crate) fn discard(directory: &Path) -> Result<(), OpenError> {
 }
 
 fn lock(directory: &Path) -> Result<File, OpenError> {
-    std::fs::create_dir_all(directory).map_err(OpenError::Directory)?;
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(directory).map_err(OpenError::Directory)?;
     let file = private_file(&directory.join(LOCK))?;
     private_file(&directory.join(FILE))?; // SQLite gives its side files the rights of this one
     let mut left = LOCK_WAIT.as_millis() / LOCK_STEP.as_millis();

@@ -54,7 +54,8 @@ pub(crate) fn reply(messages: &[Message], tools: &[Value]) -> Reply {
     } else {
         let words = question.split_whitespace().count();
         let letters = question.chars().count();
-        let _ = write!(text, " You asked: \"{}\" ({words} words, {letters} characters).", quote(question));
+        let (words, letters) = (counted(words, "word"), counted(letters, "character"));
+        let _ = write!(text, " You asked: \"{}\" ({words}, {letters}).", quote(question));
         if let Some(work) = work(question) {
             let _ = write!(text, "\n\n{work}");
         }
@@ -99,6 +100,10 @@ fn quote(text: &str) -> String {
         quote.push('…');
     }
     quote.replace('"', "'")
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The small things it can do.
