@@ -183,6 +183,14 @@ impl<'a> Node<'a> {
         Ok(node)
     }
 
+    /// Whether the node shows nothing but `count`, which stands for the number of its rows.
+    pub(crate) fn counts_rows(&self) -> bool {
+        let [Output::Item(Item::Column { field, alias: None, cast: None })] = self.outputs.as_slice() else {
+            return false;
+        };
+        field.name == "count" && field.path.is_empty() && self.table.column("count").is_none()
+    }
+
     /// The embed that parameters call `name`.
     pub(crate) fn embed(&self, name: &str) -> Option<&Embedded<'a>> {
         self.embeds

@@ -4,6 +4,8 @@
 //! a parameter speaks of. Nothing here knows tables.
 //! Wire source: PostgREST 14, "URL grammar".
 
+use std::fmt::Write as _;
+
 use super::{
     error::{ApiError, Outcome},
     filter::{self, Filter, Tree},
@@ -17,7 +19,7 @@ pub(crate) type Path = Vec<String>;
 /// A parsed query string.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query {
-    /// What to show; `None` shows every column.
+    /// What to show; `None`, also for a blank list, shows every column.
     pub(crate) select: Option<Vec<Item>>,
     pub(crate) conditions: Vec<(Path, Tree)>,
     pub(crate) orders: Vec<(Path, Vec<OrderTerm>)>,
@@ -39,7 +41,8 @@ impl Query {
             query.add(key, value)?;
         }
         parameters.sort();
-        query.canonical = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish();
+        let encoded = |(key, value): &(String, String)| format!("{}={}", percent_encoded(key), percent_encoded(value));
+        query.canonical = parameters.iter().map(encoded).collect::<Vec<_>>().join("&");
         Ok(query)
     }
 
@@ -47,7 +50,7 @@ impl Query {
         match key {
             "select" => {
                 let items = select::parse_select(value).map_err(|failure| failure.of("select parameter", value))?;
-                self.select = Some(items);
+                self.select = Some(items).filter(|items| !items.is_empty());
                 return Ok(());
             }
             "columns" => {
@@ -96,6 +99,18 @@ impl Query {
     pub(crate) fn bound(bounds: &[(Path, i64)], path: &[String]) -> Option<i64> {
         bounds.iter().rev().find(|(of, _)| of == path).map(|(_, value)| *value)
     }
+}
+
+/// Everything but unreserved characters as `%XX`.
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
 }
 
 /// `a.b` → the embeds `a` and `b`.
@@ -154,7 +169,7 @@ mod tests {
         for (raw, message) in [
             ("a=1", "\"failed to parse filter (1)\" (line 1, column 1)"),
             ("select=(", "\"failed to parse select parameter (()\" (line 1, column 1)"),
-            ("order=a.up", "\"failed to parse order (a.up)\" (line 1, column 2)"),
+            ("order=a.up", "\"failed to parse order (a.up)\" (line 1, column 3)"),
             ("columns=", "\"failed to parse columns parameter ()\" (line 1, column 1)"),
             ("or=()", "\"failed to parse logic tree (())\" (line 1, column 4)"),
         ] {

@@ -81,7 +81,9 @@ impl Answer {
 /// The answer to a request that failed.
 pub(crate) fn failure(error: &ApiError) -> RestResponse {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    // The one failure that comes in the form the client asked for.
+    let shape = Shape { object: error.code == "PGRST116", strip_nulls: false };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(shape.content_type()));
     if let Ok(value) = HeaderValue::from_str(&format!("PostgREST; error={}", error.code)) {
         headers.insert(PROXY_STATUS, value);
     }

@@ -51,7 +51,8 @@ const AGGREGATES: [&str; 5] = ["sum()", "avg()", "min()", "max()", "count()"];
 pub(crate) fn parse_select(text: &str) -> Parsed<Vec<Item>> {
     let mut scanner = Scanner::new(text);
     let items = items(&mut scanner, 0)?;
-    if scanner.is_done() { Ok(items) } else { scanner.fail("\",\" or end of input") }
+    // A closing parenthesis too many ends the list, as it does in a logic tree.
+    if scanner.is_done() || scanner.peek() == Some(')') { Ok(items) } else { scanner.fail("\",\" or end of input") }
 }
 
 fn items(scanner: &mut Scanner, depth: usize) -> Parsed<Vec<Item>> {
@@ -183,6 +184,10 @@ fn term(scanner: &mut Scanner) -> Parsed<OrderTerm> {
     }
     match scanner.peek() {
         None | Some(',' | ' ') => Ok(term),
+        Some('.') => {
+            scanner.advance();
+            scanner.fail("\"asc\", \"desc\", \"nullsfirst\" or \"nullslast\"")
+        }
         Some(_) => scanner.fail("\",\" or end of input"),
     }
 }
@@ -232,10 +237,11 @@ mod tests {
             ("\"odd,name\",x", "=odd,name/0~ =x/0~"),
             ("count(),total:amount.sum()", "aggregate aggregate"),
             ("id::text", "=id/0~text"),
+            ("id)", "=id/0~"),
         ] {
             assert_eq!(shown(&parse_select(text).unwrap()), expected, "{text}");
         }
-        for text in [",", "a,", "a(b", "a!x", "a->", "a:", "...a", "a b(c)d", "a)"] {
+        for text in [",", "a,", "a(b", "a!x", "a->", "a:", "...a", "a b(c)d", "("] {
             assert!(parse_select(text).is_err(), "{text}");
         }
     }

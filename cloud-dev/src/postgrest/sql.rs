@@ -12,8 +12,9 @@ use super::{
     error::{ApiError, Outcome},
     filter::{Filter, Joiner, Operator, Quantifier, Test, Tree, Truth, parse_array},
     functions::{self, decode},
+    near::nearest,
     plan::{Embedded, Node, Output},
-    scan::Field,
+    scan::{Field, Key},
     select::{Item, OrderTerm},
     value,
 };
@@ -107,6 +108,9 @@ impl<'i> Sql<'i> {
     fn embed(&mut self, parent: &Node<'_>, embed: &Embedded<'_>) -> Outcome<String> {
         let node = &embed.node;
         let source = self.joined(parent, embed)?;
+        if !embed.link.is_to_one() && node.counts_rows() {
+            return Ok(format!("json((SELECT json_array(json_object('count', count(*))) {source}))"));
+        }
         let object = self.object(node)?;
         if embed.link.is_to_one() {
             return Ok(format!("json((SELECT {object} {source} LIMIT 1))"));
@@ -200,8 +204,7 @@ impl<'i> Sql<'i> {
         match &filter.test {
             Test::Compare { operator, quantifier: None, value } => self.compare(&typed, *operator, value),
             Test::Compare { operator, quantifier: Some(quantifier), value } => {
-                let items = parse_array(value)
-                    .ok_or_else(|| ApiError::database("22P02", format!("malformed array literal: \"{value}\"")))?;
+                let items = parse_array(value).ok_or_else(|| malformed_array(value))?;
                 let mut tests = Vec::new();
                 for item in items {
                     tests.push(match item {
@@ -286,13 +289,20 @@ impl<'i> Sql<'i> {
         let Some(column) = node.table.column(&field.name) else {
             // PostgREST numbers the tables of embeds, and so do its messages.
             let shown = if node.row == "t0" { node.table.name.to_owned() } else { format!("{}_1", node.table.name) };
-            return Err(ApiError::unknown_column(&shown, &field.name));
+            let error = ApiError::unknown_column(&shown, &field.name);
+            let near = nearest(node.table.columns.iter().map(|column| column.name), &field.name);
+            let near: Vec<String> = near.iter().map(|name| format!("the column \"{shown}.{name}\"")).collect();
+            return Err(if near.is_empty() {
+                error
+            } else {
+                error.hint(format!("Perhaps you meant to reference {}.", near.join(" or ")))
+            });
         };
         let mut typed = (named(&node.row, column.name), column.ty);
         for step in &field.path {
-            let arrow = if step.as_text { "->>" } else { "->" };
             if typed.1 != PgType::Jsonb {
-                return Err(ApiError::no_such_operator(typed.1.name(), arrow, "unknown"));
+                // A scalar has no members: stepping into one gives null, not an error.
+                typed.0 = format!("json_quote({})", typed.0);
             }
             let expression = functions::step_sql(&typed.0, step, |value| self.bind(value));
             typed = (expression, if step.as_text { PgType::Text } else { PgType::Jsonb });
@@ -318,8 +328,8 @@ fn join_condition(parent: &Node<'_>, embed: &Embedded<'_>) -> String {
 /// The key of a field without alias: the last key of its path, else its column.
 fn output_name(field: &Field) -> &str {
     let last_key = field.path.iter().rev().find_map(|step| match &step.key {
-        super::scan::Key::Name(name) => Some(name.as_str()),
-        super::scan::Key::Index(_) => None,
+        Key::Name(name) => Some(name.as_str()),
+        Key::Index(_) => None,
     });
     last_key.unwrap_or(&field.name)
 }
@@ -346,11 +356,24 @@ fn comparable(ty: PgType, text: &str) -> Outcome<Value> {
     })
 }
 
+fn malformed_array(text: &str) -> ApiError {
+    let error = ApiError::database("22P02", format!("malformed array literal: \"{text}\""));
+    if text.trim_start().starts_with('{') {
+        return error;
+    }
+    error.details("Array value must start with \"{\" or dimension information.")
+}
+
 fn cast_to((expression, from): Typed, wanted: &str) -> Outcome<Typed> {
     let to = functions::type_named(wanted)
         .ok_or_else(|| ApiError::database("42704", format!("type \"{wanted}\" does not exist")))?;
     if to == from {
         return Ok((expression, from));
+    }
+    match (from, to) {
+        (PgType::Bool, PgType::Int4) | (PgType::Int4, PgType::Int8) => return Ok((expression, to)),
+        (PgType::Int4, PgType::Bool) => return Ok((format!("({expression} <> 0)"), to)),
+        _ => {}
     }
     // Through text, as the type names themselves are SQL literals of this file's own making.
     Ok((format!("pg_cast({expression}, '{}', '{}')", short_name(from), short_name(to)), to))

@@ -28,7 +28,7 @@ pub(crate) fn from_text(ty: PgType, text: &str) -> Outcome<Value> {
         PgType::Timestamptz => Ok(Value::Text(timestamp_text(micros(text)?))),
         PgType::Jsonb => match Json::parse(text) {
             Ok(json) => jsonb(json),
-            Err(_) => Err(ApiError::database("22P02", "invalid input syntax for type json")),
+            Err(_) => Err(bad_json(text)),
         },
     }
 }
@@ -39,6 +39,18 @@ pub(crate) fn from_json(ty: PgType, json: &Json) -> Outcome<Value> {
         (_, Json::Null) => Ok(Value::Null),
         (PgType::Jsonb, json) => jsonb(json.clone()),
         (ty, json) => from_text(ty, &json.as_plain_text().unwrap_or_default()),
+    }
+}
+
+fn bad_json(text: &str) -> ApiError {
+    let error = ApiError::database("22P02", "invalid input syntax for type json");
+    let word: String = text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    if text.trim().is_empty() {
+        error.details("The input string ended unexpectedly.")
+    } else if word.is_empty() {
+        error
+    } else {
+        error.details(format!("Token \"{word}\" is invalid."))
     }
 }
 
@@ -113,7 +125,13 @@ fn micros(text: &str) -> Outcome<i64> {
     let out_of_range = || ApiError::database("22008", format!("date/time field value out of range: \"{text}\""));
     let mut reader = Reader { bytes: word.as_bytes(), position: 0 };
     let moment = reader.moment().ok_or_else(malformed)?;
-    moment.micros().ok_or_else(out_of_range)
+    moment.micros().ok_or_else(|| {
+        if (1..=12).contains(&moment.month) && (1..=31).contains(&moment.day) {
+            out_of_range()
+        } else {
+            out_of_range().hint("Perhaps you need a different \"datestyle\" setting.")
+        }
+    })
 }
 
 /// The fields of a timestamp as written.

@@ -207,11 +207,14 @@ fn operation(scanner: &mut Scanner, place: Place) -> Parsed<(bool, Test)> {
             scanner.return_to(start);
         }
     }
+    // The complaint is about the furthest place that still looked like an operator.
+    let mut furthest = start;
     for (name, operator) in SIMPLE {
         if scanner.eat_word(name) {
             if scanner.eat('.') {
                 return Ok((negated, Test::Compare { operator, quantifier: None, value: value(scanner, place) }));
             }
+            furthest = furthest.max(scanner.position());
             scanner.return_to(start);
         }
     }
@@ -227,10 +230,12 @@ fn operation(scanner: &mut Scanner, place: Place) -> Parsed<(bool, Test)> {
             if scanner.eat('.') {
                 return Ok((negated, Test::Compare { operator, quantifier, value: value(scanner, place) }));
             }
+            furthest = furthest.max(scanner.position());
             scanner.return_to(start);
         }
     }
-    scanner.fail(EXPECTED)
+    scanner.return_to(furthest);
+    scanner.fail(if furthest == start { EXPECTED } else { "\".\"" })
 }
 
 fn value(scanner: &mut Scanner, place: Place) -> String {
