@@ -1,7 +1,8 @@
 //! Edge functions: invoke with JSON, read the answer whole or as an event stream.
 //!
-//! value → JSON → `POST /functions/v1/{name}` → JSON or [`SseStream`], or whichever of both the function chose. A function's own errors keep their status; the
-//! platform's are told apart by `sb-error-code`. Wire source: Supabase "Edge Functions" and functions-js.
+//! value → JSON → `POST /functions/v1/{name}` → JSON, [`SseStream`], or whichever of the two the function chose. A
+//! function's own errors keep their status; the platform's are told apart by `sb-error-code`. Wire source: Supabase
+//! "Edge Functions" and functions-js.
 use std::time::Duration;
 
 use bytes::BytesMut;

@@ -1,7 +1,9 @@
-//! The crate by its public API: first against scripts and bodies made by hand, with paused time and no network.
+//! The crate by its public API: against scripts and bodies made by hand, with paused time and no network, and against a
+//! development cloud over real HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod agents;
 mod ai;
+mod cloud;
 mod streams;
 
 use std::sync::Arc;
