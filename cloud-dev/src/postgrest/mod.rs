@@ -12,8 +12,10 @@
 //! | [`plan`], [`sql`]                     | names to tables, values to SQL            |
 //! | [`job`], [`read`], [`write`]          | what runs in the transaction              |
 //! | [`respond`], [`error`]                | statuses, headers and bodies              |
+//! | [`constraints`]                       | what a stored row must meet               |
 //! | [`value`], [`json`], [`functions`]    | PostgreSQL types and operators on SQLite  |
 
+mod constraints;
 mod error;
 mod filter;
 mod functions;

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension, types::Value};
+use rusqlite::{Connection, types::Value};
 
 use super::{
     error::{ApiError, Outcome},
@@ -17,9 +17,9 @@ use super::{
     value,
 };
 use crate::core::{
-    Identity, Role,
+    Identity,
     policy::Action,
-    schema::{Column, Fallback, ForeignKey, OnDelete, Table},
+    schema::{Column, Fallback, OnDelete, Table},
 };
 
 /// What happens to a row whose key exists.
@@ -54,7 +54,7 @@ pub(crate) struct Writer<'a> {
 }
 
 /// A row of the table, in column order.
-type Values = Vec<Value>;
+pub(super) type Values = Vec<Value>;
 
 impl Writer<'_> {
     /// Stores every row of `payload`.
@@ -95,6 +95,10 @@ impl Writer<'_> {
             }
         }
         self.check_references(&written.rows)?;
+        if let Conflict::Merge(key) = conflict {
+            let moved = |name: &str| !key.contains(&name) && columns.iter().any(|column| column.name == name);
+            self.check_referrers(|reference| reference.target_columns.iter().any(|name| moved(name)))?;
+        }
         Ok(written)
     }
 
@@ -118,44 +122,6 @@ impl Writer<'_> {
             statement.execute([rowid])?;
         }
         self.check_referrers(|key| key.on_delete == OnDelete::Restrict)
-    }
-
-    /// Refuses what would leave rows of other tables pointing nowhere, as far as `concerned` says.
-    fn check_referrers(&self, concerned: impl Fn(&ForeignKey) -> bool) -> Outcome<()> {
-        for child in self.tables {
-            for key in child.foreign_keys.iter().filter(|key| key.target == self.table.name && concerned(key)) {
-                let found: Option<Vec<Value>> = self
-                    .conn
-                    .prepare_cached(&format!(
-                        "SELECT {} FROM \"{}\" AS c WHERE {} LIMIT 1",
-                        column_list(key.columns.iter().copied()),
-                        child.name,
-                        dangling_condition(key)
-                    ))?
-                    .query_row([], |row| (0..key.columns.len()).map(|index| row.get(index)).collect())
-                    .optional()?;
-                let Some(values) = found else { continue };
-                let message = format!(
-                    "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
-                    self.table.name, key.name, child.name
-                );
-                let shown_values: Vec<String> = key
-                    .target_columns
-                    .iter()
-                    .filter_map(|name| self.table.column(name))
-                    .zip(&values)
-                    .map(|(column, value)| shown(column, value))
-                    .collect();
-                let subject = if self.shows_values() {
-                    format!("Key ({})=({})", key.target_columns.join(", "), shown_values.join(", "))
-                } else {
-                    "Key".to_owned()
-                };
-                let details = format!("{subject} is still referenced from table \"{}\".", child.name);
-                return Err(ApiError::database("23503", message).details(details));
-            }
-        }
-        Ok(())
     }
 
     /// An existing row takes over the columns of a proposed one.
@@ -220,7 +186,7 @@ impl Writer<'_> {
         })
     }
 
-    fn stored(&self, rowid: i64) -> Outcome<Values> {
+    pub(super) fn stored(&self, rowid: i64) -> Outcome<Values> {
         let mut statement = self.conn.prepare_cached(&format!(
             "SELECT {} FROM \"{}\" WHERE rowid = ?",
             column_list(self.table.columns.iter().map(|column| column.name)),
@@ -248,190 +214,10 @@ impl Writer<'_> {
         sql.query(self.conn, &text, |_| Ok(()))?;
         Ok(self.conn.last_insert_rowid())
     }
-
-    fn check_policy(&self, values: &Values, action: Action) -> Outcome<()> {
-        if self.passes(values, action)? {
-            Ok(())
-        } else {
-            Err(ApiError::policy_violation(self.table, self.identity, false))
-        }
-    }
-
-    /// Whether a row with these values, stored or not, meets the policy.
-    fn passes(&self, values: &Values, action: Action) -> Outcome<bool> {
-        match self.table.security.predicate(self.identity, action, "n").as_str() {
-            "1" => Ok(true),
-            "0" => Ok(false),
-            predicate => {
-                let mut sql = Sql::new(self.identity);
-                let mut columns = Vec::new();
-                for (column, value) in self.table.columns.iter().zip(values) {
-                    columns.push(format!("{} AS \"{}\"", sql.bind(value.clone()), column.name));
-                }
-                let text =
-                    format!("SELECT EXISTS (SELECT 1 FROM (SELECT {}) AS n WHERE {predicate})", columns.join(", "));
-                Ok(sql.query(self.conn, &text, |row| row.get(0))?.first().copied().unwrap_or(false))
-            }
-        }
-    }
-
-    fn check_values(&self, values: &Values) -> Outcome<()> {
-        let table = self.table.name;
-        let pairs = || self.table.columns.iter().zip(values).filter(|(column, _)| column.server_set.is_none());
-        if let Some((column, _)) = pairs().find(|(column, value)| !column.nullable && **value == Value::Null) {
-            return Err(self.with_row(
-                ApiError::database(
-                    "23502",
-                    format!(
-                        "null value in column \"{}\" of relation \"{table}\" violates not-null constraint",
-                        column.name
-                    ),
-                ),
-                values,
-            ));
-        }
-        for (column, value) in pairs() {
-            let Value::Text(text) = value else { continue };
-            if !column.allowed.is_empty() && !column.allowed.contains(&text.as_str()) {
-                let message = format!(
-                    "new row for relation \"{table}\" violates check constraint \"{table}_{}_check\"",
-                    column.name
-                );
-                return Err(self.with_row(ApiError::database("23514", message), values));
-            }
-        }
-        Ok(())
-    }
-
-    /// PostgreSQL shows values only to those whom no policy could hide them from.
-    fn shows_values(&self) -> bool {
-        !self.table.security.enabled || self.identity.role == Role::Service
-    }
-
-    fn with_row(&self, error: ApiError, values: &Values) -> ApiError {
-        if !self.shows_values() {
-            return error;
-        }
-        let shown: Vec<String> = self
-            .table
-            .columns
-            .iter()
-            .zip(values)
-            .map(|(column, value)| {
-                let text = shown(column, value);
-                if text.chars().count() > 64 { text.chars().take(64).chain("...".chars()).collect() } else { text }
-            })
-            .collect();
-        error.details(format!("Failing row contains ({}).", shown.join(", ")))
-    }
-
-    fn check_keys(&self, values: &Values, except: Option<i64>) -> Outcome<()> {
-        for key in self.table.keys() {
-            if self.row_with(key, values, except)?.is_some() {
-                let message =
-                    format!("duplicate key value violates unique constraint \"{}\"", self.table.key_name(key));
-                let error = ApiError::database("23505", message);
-                if !self.shows_values() {
-                    return Err(error);
-                }
-                let details = format!("{} already exists.", self.shown_key(key, values));
-                return Err(error.details(details));
-            }
-        }
-        Ok(())
-    }
-
-    /// The stored row with the same key, other than `except`; a null never equals anything.
-    fn row_with(&self, key: &[&str], values: &Values, except: Option<i64>) -> Outcome<Option<i64>> {
-        let mut sql = Sql::new(self.identity);
-        let mut tests = Vec::new();
-        for name in key {
-            let value = self.value_of(name, values);
-            if *value == Value::Null {
-                return Ok(None);
-            }
-            tests.push(format!("\"{name}\" = {}", sql.bind(value.clone())));
-        }
-        tests.push(format!("rowid IS NOT {}", sql.bind(except.map_or(Value::Null, Value::Integer))));
-        let text = format!("SELECT rowid FROM \"{}\" WHERE {}", self.table.name, tests.join(" AND "));
-        Ok(sql.query(self.conn, &text, |row| row.get(0))?.first().copied())
-    }
-
-    fn value_of<'v>(&self, name: &str, values: &'v Values) -> &'v Value {
-        let position = self.table.columns.iter().position(|column| column.name == name);
-        position.and_then(|position| values.get(position)).unwrap_or(&Value::Null)
-    }
-
-    fn check_references(&self, rows: &[i64]) -> Outcome<()> {
-        for rowid in rows {
-            for key in self.table.foreign_keys {
-                if self.dangles(key, *rowid)? {
-                    let message = format!(
-                        "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
-                        self.table.name, key.name
-                    );
-                    let shown = if self.shows_values() {
-                        format!("{} is", self.shown_key(key.columns, &self.stored(*rowid)?))
-                    } else {
-                        "Key is".to_owned()
-                    };
-                    let details = format!("{shown} not present in table \"{}\".", key.target);
-                    return Err(ApiError::database("23503", message).details(details));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn dangles(&self, key: &ForeignKey, rowid: i64) -> Outcome<bool> {
-        let mut statement = self.conn.prepare_cached(&format!(
-            "SELECT EXISTS (SELECT 1 FROM \"{}\" AS c WHERE c.rowid = ? AND {})",
-            self.table.name,
-            dangling_condition(key)
-        ))?;
-        Ok(statement.query_row([rowid], |row| row.get(0))?)
-    }
-
-    /// `Key (a, b)=(1, 2)`
-    fn shown_key(&self, key: &[&str], values: &Values) -> String {
-        let shown: Vec<String> = key
-            .iter()
-            .filter_map(|name| self.table.column(name).map(|column| shown(column, self.value_of(name, values))))
-            .collect();
-        format!("Key ({})=({})", key.join(", "), shown.join(", "))
-    }
 }
 
-fn shown(column: &Column, value: &Value) -> String {
-    use crate::core::schema::PgType;
-    match (column.ty, value) {
-        (_, Value::Null) => "null".to_owned(),
-        (PgType::Bool, Value::Integer(value)) => if *value == 0 { "f" } else { "t" }.to_owned(),
-        (PgType::Timestamptz, Value::Text(text)) => text.replace('T', " ").replace("+00:00", "+00"),
-        (_, Value::Integer(number)) => number.to_string(),
-        (_, Value::Text(text)) => text.clone(),
-        (_, Value::Real(_) | Value::Blob(_)) => String::new(),
-    }
-}
-
-/// That the row called `c` points to nothing.
-fn dangling_condition(key: &ForeignKey) -> String {
-    let present: Vec<String> = key.columns.iter().map(|column| format!("c.\"{column}\" IS NOT NULL")).collect();
-    let equal: Vec<String> = key
-        .columns
-        .iter()
-        .zip(key.target_columns)
-        .map(|(column, target)| format!("p.\"{target}\" = c.\"{column}\""))
-        .collect();
-    format!(
-        "{} AND NOT EXISTS (SELECT 1 FROM \"{}\" AS p WHERE {})",
-        present.join(" AND "),
-        key.target,
-        equal.join(" AND ")
-    )
-}
-
-fn column_list<'n>(names: impl Iterator<Item = &'n str>) -> String {
+/// Quoted names with commas between them.
+pub(super) fn column_list<'n>(names: impl Iterator<Item = &'n str>) -> String {
     names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 

@@ -274,6 +274,17 @@ fn workspaces_are_made_by_members_in_their_own_name() {
 }
 
 #[test]
+fn a_merge_that_would_orphan_rows_is_refused() {
+    let mut cloud = cloud();
+    let body =
+        json!({"id": "20000000-0000-4000-8000-0000000000aa", "org_id": ORG, "name": "W", "slug": "w"}).to_string();
+    let prefer = [("prefer", "resolution=merge-duplicates")];
+    let reply = cloud.ask(&person(BOB), Method::POST, "workspaces?on_conflict=org_id,slug", &prefer, &body);
+    assert_eq!((reply.status, reply.code()), (409, "23503"), "{}", reply.text);
+    assert_eq!(cloud.get(&format!("workspaces?id=eq.{WORKSPACE}")).column("slug"), ["w"]);
+}
+
+#[test]
 fn people_change_their_own_profile_and_presence_only() {
     let mut cloud = cloud();
     let bob = person(BOB);
@@ -301,6 +312,13 @@ fn people_change_their_own_profile_and_presence_only() {
     assert_eq!(seen.text, r#"[{"last_seen_at":"2026-02-19T23:00:00.1+00:00","line":3}]"#);
     let stolen = cloud.ask(&bob, Method::PATCH, &format!("profiles?id=eq.{BOB}"), &[], &json!({"id": EVE}).to_string());
     assert_eq!((stolen.status, stolen.code()), (403, "42501"));
+    // Ann's rows may be seen, which does not make them a place to move one's own rows to.
+    let seat = format!("workspace_members?user_id=eq.{BOB}");
+    for target in [format!("profiles?id=eq.{BOB}"), seat] {
+        let key = if target.starts_with("profiles") { "id" } else { "user_id" };
+        let reply = cloud.ask(&bob, Method::PATCH, &target, &[], &json!({ key: ANN }).to_string());
+        assert_eq!((reply.status, reply.code()), (403, "42501"), "{target}: {}", reply.text);
+    }
     let made = json!({"org_id": OTHER_ORG, "user_id": BOB, "role": "owner"}).to_string();
     assert_eq!(cloud.ask(&bob, Method::POST, "org_memberships", &[], &made).status, 403);
 }

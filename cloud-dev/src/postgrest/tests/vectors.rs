@@ -515,6 +515,9 @@ fn a_write_of_too_many_rows_is_undone() {
     assert_eq!(cloud.get("items").range(), "0-14/*");
     let lenient = cloud.send(Method::DELETE, "items?id=lt.15", "handling=lenient, max-affected=10", "");
     assert_eq!(lenient.status, 204);
+    let patched = cloud.send(Method::PATCH, "languages", "handling=strict, max-affected=2", r#"{"rank":9}"#);
+    assert_eq!((patched.status, patched.code()), (400, "PGRST124"));
+    assert_eq!(cloud.get("languages?rank=eq.9").text, "[]");
     let unknown = cloud.send(Method::PATCH, "items?id=eq.15", "handling=strict, odd=1", r#"{"id":15}"#);
     assert_eq!((unknown.status, unknown.code()), (400, "PGRST122"));
 }
