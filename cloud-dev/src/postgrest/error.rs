@@ -122,11 +122,6 @@ impl ApiError {
         Self::database("22P02", format!("invalid input syntax for type {type_name}: \"{text}\""))
     }
 
-    pub(crate) fn no_such_operator(left: &str, operator: &str, right: &str) -> Self {
-        Self::database("42883", format!("operator does not exist: {left} {operator} {right}"))
-            .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
-    }
-
     /// A row that the policies do not let this person store.
     pub(crate) fn policy_violation(table: &Table, identity: &Identity, using: bool) -> Self {
         let part = if using { " (USING expression)" } else { "" };

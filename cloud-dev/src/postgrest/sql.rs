@@ -204,6 +204,9 @@ impl<'i> Sql<'i> {
         match &filter.test {
             Test::Compare { operator, quantifier: None, value } => self.compare(&typed, *operator, value),
             Test::Compare { operator, quantifier: Some(quantifier), value } => {
+                if operator.is_for_text() && typed.1 != PgType::Text {
+                    return Err(no_operator(typed.1, *operator));
+                }
                 let items = parse_array(value).ok_or_else(|| malformed_array(value))?;
                 let mut tests = Vec::new();
                 for item in items {
@@ -251,7 +254,6 @@ impl<'i> Sql<'i> {
 
     fn compare(&mut self, typed: &Typed, operator: Operator, text: &str) -> Outcome<String> {
         let (expression, ty) = typed;
-        let unknown = || ApiError::no_such_operator(ty.name(), operator.symbol(), "unknown");
         match operator {
             Operator::Like | Operator::Ilike if *ty == PgType::Text => {
                 let pattern = self.bind(value::from_text(PgType::Text, &text.replace('*', "%"))?);
@@ -281,7 +283,7 @@ impl<'i> Sql<'i> {
                     _ => format!("({} {} {place})", sortable(typed.clone()), operator.symbol()),
                 })
             }
-            _ => Err(unknown()),
+            _ => Err(no_operator(*ty, operator)),
         }
     }
 
@@ -354,6 +356,19 @@ fn comparable(ty: PgType, text: &str) -> Outcome<Value> {
         (PgType::Timestamptz, Value::Text(stored)) => value::instant(&stored).map_or(Value::Null, Value::Integer),
         (_, value) => value,
     })
+}
+
+/// PostgreSQL has many types with `<@` and cannot choose; of the others it knows none that fits.
+fn no_operator(ty: PgType, operator: Operator) -> ApiError {
+    let symbol = operator.symbol();
+    if operator == Operator::ContainedIn {
+        let message = format!("operator is not unique: {} {symbol} unknown", ty.name());
+        return ApiError::database("42725", message)
+            .hint("Could not choose a best candidate operator. You might need to add explicit type casts.");
+    }
+    let message = format!("operator does not exist: {} {symbol} unknown", ty.name());
+    ApiError::database("42883", message)
+        .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
 }
 
 fn malformed_array(text: &str) -> ApiError {

@@ -60,6 +60,11 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
+    /// Whether only text has the operator.
+    pub(crate) const fn is_for_text(self) -> bool {
+        matches!(self, Self::Like | Self::Ilike | Self::Match | Self::Imatch)
+    }
+
     /// The SQL operator, as PostgreSQL names it in messages.
     pub(crate) const fn symbol(self) -> &'static str {
         match self {

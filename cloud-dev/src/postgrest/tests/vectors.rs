@@ -20,7 +20,18 @@ const fn key_to(name: &'static str, columns: &'static [&'static str], target: &'
 const INT: PgType = PgType::Int4;
 const TEXT: PgType = PgType::Text;
 
-static TABLES: [Table; 8] = [
+static TABLES: [Table; 9] = [
+    Table {
+        security: Security {
+            enabled: true,
+            select: None,
+            insert: Some("?1 IS NOT NULL"),
+            update: None,
+            update_check: None,
+            delete: None,
+        },
+        ..table("letter_box", &[Column::new("id", INT).required()], &["id"])
+    },
     table(
         "entities",
         &[
@@ -180,6 +191,9 @@ fn values_of_the_wrong_type_are_refused_like_postgresql_does() {
         ("done=eq.maybe", 400, "22P02"),
         ("id=is.true", 400, "42804"),
         ("id=like.1*", 404, "42883"),
+        ("id=like(any).1", 404, "42883"),
+        ("id=cs.{1}", 404, "42883"),
+        ("id=cd.{1}", 400, "42725"),
         ("name=match.(", 400, "2201B"),
         ("id=eq(any).1", 400, "22P02"),
         ("helicopter=eq.1", 400, "42703"),
@@ -451,6 +465,23 @@ fn inserts_answer_as_asked() {
     let half = cloud.send(Method::POST, "items", "", r#"[{"id":200},{"id":200}]"#);
     assert_eq!(half.code(), "23505");
     assert_eq!(cloud.get("items?id=eq.200").text, "[]");
+}
+
+#[test]
+fn a_row_that_may_be_written_but_not_seen_is_not_handed_back() {
+    let mut cloud = cloud();
+    let somebody = person("00000000-0000-4000-8000-000000000001");
+    for (prefer, status, code) in [
+        ("return=minimal", 201, ""),
+        ("return=representation", 403, "42501"),
+        ("return=headers-only", 403, "42501"),
+        ("resolution=ignore-duplicates", 201, ""),
+        ("resolution=merge-duplicates", 403, "42501"),
+    ] {
+        let body = format!(r#"{{"id":{}}}"#, prefer.len());
+        let reply = cloud.ask(&somebody, Method::POST, "letter_box", &[("prefer", prefer)], &body);
+        assert_eq!((reply.status, reply.code()), (status, code), "{prefer}: {}", reply.text);
+    }
 }
 
 #[test]
