@@ -182,8 +182,7 @@ impl Engine {
         let workspace = Workspace::new(self.clone(), link, seen.id.clone(), user, folder.clone());
 
         blocking(move || {
-            let mut record = LinkRecord::read_or_set_aside(&folder)?
-                .filter(|record| record.cloud_workspace_id == seen.id)
+            let mut record = LinkRecord::read_own(&folder, &seen.id)?
                 .unwrap_or_else(|| LinkRecord::new(seen.id.clone(), seen.name.clone(), linked_at));
             record.cloud_workspace_name = seen.name;
             record.write(&folder)

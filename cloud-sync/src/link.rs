@@ -155,15 +155,20 @@ impl LinkRecord {
         store().map_err(failed)
     }
 
-    /// Reads the file to change it: a broken one is renamed, never overwritten (D5), and a fresh record begins.
-    pub(crate) fn read_or_set_aside(folder: &Path) -> Result<Option<Self>, Error> {
-        Self::read(folder).or_else(|_| {
-            let free =
-                (1..=1000).map(|n| folder.join(format!("{LINK_FILE_NAME}.damaged-{n}"))).find(|path| !path.exists());
-            let Some(free) = free else { return Err(Error::new(LINK_FILE).during("setting the link file aside")) };
-            fs::rename(folder.join(LINK_FILE_NAME), free).map_err(failed)?;
-            Ok(None)
-        })
+    /// Reads the file to change it, if it points to `workspace_id`. A broken one, and one that points elsewhere, is
+    /// renamed and never overwritten (D5).
+    pub(crate) fn read_own(folder: &Path, workspace_id: &str) -> Result<Option<Self>, Error> {
+        let suffix = match Self::read(folder) {
+            Ok(None) => return Ok(None),
+            Ok(Some(record)) if record.cloud_workspace_id == workspace_id => return Ok(Some(record)),
+            Ok(Some(_)) => "replaced",
+            Err(_) => "damaged",
+        };
+        let free =
+            (1..=1000).map(|n| folder.join(format!("{LINK_FILE_NAME}.{suffix}-{n}"))).find(|path| !path.exists());
+        let Some(free) = free else { return Err(Error::new(LINK_FILE).during("setting the link file aside")) };
+        fs::rename(folder.join(LINK_FILE_NAME), free).map_err(failed)?;
+        Ok(None)
     }
 
     /// Removes the file, if it is there. Blocking.
@@ -227,8 +232,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(LINK_FILE_NAME), "{ half").unwrap();
         assert_eq!(LinkRecord::read(folder.path()).unwrap_err().code(), LINK_FILE);
-        assert!(LinkRecord::read_or_set_aside(folder.path()).unwrap().is_none());
+        assert!(LinkRecord::read_own(folder.path(), "uuid-w").unwrap().is_none());
         assert_eq!(fs::read_to_string(folder.path().join(".cloud-link.json.damaged-1")).unwrap(), "{ half");
+    }
+
+    #[test]
+    fn d05_a_file_that_points_elsewhere_is_renamed_too() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(LINK_FILE_NAME), DOCUMENTED).unwrap();
+        assert!(LinkRecord::read_own(folder.path(), "uuid-w").unwrap().is_some());
+        assert!(LinkRecord::read_own(folder.path(), "another").unwrap().is_none());
+        assert_eq!(fs::read_to_string(folder.path().join(".cloud-link.json.replaced-1")).unwrap(), DOCUMENTED);
     }
 
     #[cfg(unix)]

@@ -99,9 +99,18 @@ impl Conversation {
         columns.await.copied()
     }
 
-    /// The cloud's id of this conversation. A conversation of this name is looked for first (the oldest counts); a new one
-    /// gets the id that every device would give it, so two devices that begin "chat" at once begin the same one.
-    pub(crate) async fn cloud_id(&self) -> Result<String, Error> {
+    /// The cloud's id of this conversation, for calls that take one; begun there if it is new. A conversation of this name
+    /// is looked for first (the oldest counts); a new one gets the id that every device would give it, so two devices that
+    /// begin "chat" at once begin the same one.
+    ///
+    /// # Errors
+    ///
+    /// Network errors as they are, `api.forbidden`, `sync.workspace_gone`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the next call finds what this one began.
+    pub async fn cloud_id(&self) -> Result<String, Error> {
         if let Some(known) = self.stored_cloud_id().await? {
             return Ok(known);
         }

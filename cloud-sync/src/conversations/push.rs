@@ -170,7 +170,7 @@ impl Conversation {
             let mut held: BTreeMap<String, Held> = held.into_iter().map(|row| (row.arrived.id.clone(), row)).collect();
             for waiting in ids {
                 let same = |row: &Held| {
-                    (&row.conversation_id == cloud_id)
+                    (row.conversation_id == cloud_id)
                         && (row.role == waiting.role)
                         && (row.content == waiting.content)
                         && (row.sender_user_id == waiting.sender)

@@ -253,9 +253,7 @@ impl Workspace {
         let folder = self.folder.clone();
         let id = self.id.clone();
         let written = blocking(move || {
-            let Some(mut record) =
-                LinkRecord::read_or_set_aside(&folder)?.filter(|record| record.cloud_workspace_id == id)
-            else {
+            let Some(mut record) = LinkRecord::read(&folder)?.filter(|record| record.cloud_workspace_id == id) else {
                 return Ok(());
             };
             if !moved && record.last_sync_at.is_some() {

@@ -127,7 +127,8 @@ async fn two_devices_that_begin_a_conversation_of_one_name_begin_the_same_one() 
     ada.chat().await.append(NewMessage::user("hers")).await.unwrap();
     grace.chat().await.append(NewMessage::user("mine")).await.unwrap();
     let (left, right) = tokio::join!(ada.workspace.sync(), grace.workspace.sync());
-    (left.unwrap(), right.unwrap());
+    left.unwrap();
+    right.unwrap();
     ada.workspace.sync().await.unwrap();
     grace.workspace.sync().await.unwrap();
     assert_eq!(ada.workspace.conversations().await.unwrap().len(), 1);

@@ -1,0 +1,418 @@
+//! The steps, each with its check.
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use cloud_dev::{CloudDev, Running};
+use cloud_sdk::{
+    Cloud, Config,
+    agents::{AiChunk, AiRequest, ChatMessage, Invocation},
+    client::events::Heard,
+    sync::{Conversation, Engine, Message, MessageState, NewMessage, SyncEvent, Workspace},
+};
+use tempfile::TempDir;
+
+use crate::{
+    args::Args,
+    conversation_file::{self, ConversationFile},
+    report::{Cause, Failure, Report, bar, check, note, piece, spent},
+};
+
+/// How long to wait for background work when the program ends.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// Where the story is set: the cloud, two accounts, and whether we may pull its plug.
+struct Stage {
+    embedded: Option<Running>,
+    config: Config,
+    accounts: [(String, String); 2],
+    agent: Option<String>,
+    workspace_id: Option<String>,
+}
+
+/// One device: an open cloud, its own state directory, and a linked folder.
+struct Device {
+    name: &'static str,
+    cloud: Cloud,
+    email: String,
+    user: String,
+    folder: PathBuf,
+    _home: TempDir,
+}
+
+impl Device {
+    async fn link(&self, workspace: &str) -> Result<Workspace, Cause> {
+        Ok(self.engine().await?.link(&self.folder, &self.user, workspace).await?)
+    }
+
+    async fn engine(&self) -> Result<&Engine, Cause> {
+        Ok(self.cloud.sync().await?)
+    }
+}
+
+pub async fn run(args: &Args, report: &mut Report) -> Result<Vec<(String, String)>, Failure> {
+    // A file that cannot be read should say so before anything else happens.
+    let file = match &args.conversation {
+        Some(path) => Some(report.step("Read the conversation file", async { conversation_file::read(path) }).await?),
+        None => None,
+    };
+    let title = if args.url.is_some() { "Use the project" } else { "Start the embedded cloud" };
+    let stage = report.step(title, open_stage(args)).await?;
+    let (first, second) = report.step("Sign in on two devices", sign_in(args, &stage)).await?;
+    let (one, two) = report.step("Link a folder on each", link(&stage, &first, &second)).await?;
+    report.step("Push workspace state from one, see it on the other", share_state(&one, &two)).await?;
+    report.step("Change one field on both sides: a conflict", conflict(&one, &two)).await?;
+    let messages = report.step("Exchange messages, also written offline", messages(&stage, &one, &two)).await?;
+    let imported = match &file {
+        Some(file) => Some(report.step("Sync your conversation", import(file, &first, &one, &two)).await?),
+        None => None,
+    };
+    let agent = report.step("Ask an agent", ask_agent(&stage, &first, &one)).await?;
+    let tokens = report.step("Stream a model's answer", stream(args, &first, &one)).await?;
+    report
+        .step("Close, and keep the login for the next start", close(stage, &args.workspace, one, [&first, &second]))
+        .await?;
+
+    let mut summary = vec![
+        ("people".to_owned(), format!("{} and {}", first.email, second.email)),
+        ("messages".to_owned(), format!("{messages} exchanged, none lost, none doubled")),
+    ];
+    summary.extend(imported.map(|line| ("your conversation".to_owned(), line)));
+    summary.push(("agent".to_owned(), agent));
+    summary.push(("model".to_owned(), tokens));
+    Ok(summary)
+}
+
+async fn open_stage(args: &Args) -> Result<Stage, Cause> {
+    if let (Some(url), Some(key), Some(email), Some(password)) = (&args.url, &args.key, &args.email, &args.password) {
+        let config = Config::new(url.as_str(), key.as_str());
+        config.check()?;
+        note(format_args!("{url}"));
+        let own = (email.clone(), password.clone());
+        let other = match (&args.second_email, &args.second_password) {
+            (Some(email), Some(password)) => (email.clone(), password.clone()),
+            _ => own.clone(),
+        };
+        return Ok(Stage { embedded: None, config, accounts: [own, other], agent: None, workspace_id: None });
+    }
+    let cloud = CloudDev::builder().start().await.map_err(|error| Cause::Check(error.to_string()))?;
+    note(format_args!("{}, in memory, for this machine only", cloud.url()));
+    let config = Config::new(cloud.url(), cloud.publishable_key());
+    let demo = cloud.demo();
+    let accounts = demo.people.each_ref().map(|person| (person.email.clone(), person.password.clone()));
+    let (agent, workspace_id) = (Some(demo.agent_slug.clone()), Some(demo.workspace_id.clone()));
+    Ok(Stage { config, accounts, agent, workspace_id, embedded: Some(cloud) })
+}
+
+async fn sign_in(args: &Args, stage: &Stage) -> Result<(Device, Device), Cause> {
+    let [one, two] = &stage.accounts;
+    let first = open_device("laptop", stage, one, args.workspace.clone()).await?;
+    let second = open_device("desktop", stage, two, None).await?;
+    check(
+        first.cloud.status().logged_in && second.cloud.status().logged_in,
+        "the status does not say that somebody is signed in",
+    )?;
+    Ok((first, second))
+}
+
+async fn open_device(
+    name: &'static str,
+    stage: &Stage,
+    account: &(String, String),
+    folder: Option<PathBuf>,
+) -> Result<Device, Cause> {
+    let home = tempfile::tempdir()?;
+    let folder = match folder {
+        Some(folder) => folder,
+        None => {
+            let folder = home.path().join("project");
+            std::fs::create_dir(&folder)?;
+            folder
+        }
+    };
+    let opened = Cloud::builder(home.path().join("state")).config(stage.config.clone()).open().await?;
+    let cloud = opened.ok_or_else(|| Cause::Check("the cloud is not configured".into()))?;
+    let (email, password) = account.clone();
+    let user = cloud.auth().sign_in_with_password(&email, password.into()).await?;
+    let context = cloud.auth().load_context().await?;
+    let role = context.active().map(|membership| membership.role.clone()).unwrap_or_else(|| "no organisation".into());
+    let organization =
+        context.active_organization().and_then(|organization| organization.name.clone()).unwrap_or_default();
+    note(format_args!("{name}: {email} ({role} {organization})"));
+    Ok(Device { name, cloud, email, user: user.id.as_str().to_owned(), folder, _home: home })
+}
+
+async fn link(stage: &Stage, first: &Device, second: &Device) -> Result<(Workspace, Workspace), Cause> {
+    let id = match &stage.workspace_id {
+        Some(id) => id.clone(),
+        None => own_workspace(first).await?,
+    };
+    let (one, two) = (first.link(&id).await?, second.link(&id).await?);
+    // Whatever the workspace holds already comes first.
+    for workspace in [&one, &two] {
+        workspace.sync().await?;
+    }
+    let file = first.folder.join(cloud_sdk::sync::link::LINK_FILE_NAME);
+    check(file.is_file(), "the link file was not written")?;
+    note(format_args!("{} points to workspace {id}", file.display()));
+    Ok((one, two))
+}
+
+/// The workspace "quickstart" of the account's active organisation, made if there is none.
+async fn own_workspace(device: &Device) -> Result<String, Cause> {
+    let context = device.cloud.auth().user_context();
+    let organization =
+        context.as_ref().and_then(|context| context.active()).map(|membership| membership.org_id.as_str().to_owned());
+    let organization =
+        organization.ok_or_else(|| Cause::Check(format!("{} belongs to no organisation", device.email)))?;
+    let engine = device.engine().await?;
+    let known = engine.list_workspaces(&organization).await?;
+    match known.into_iter().find(|workspace| workspace.name == "quickstart") {
+        Some(workspace) => Ok(workspace.id),
+        None => Ok(engine.create_workspace(&organization, &device.user, "quickstart").await?.id),
+    }
+}
+
+async fn share_state(one: &Workspace, two: &Workspace) -> Result<(), Cause> {
+    let goal = format!("Try the cloud ({})", one.id().chars().take(8).collect::<String>());
+    one.set("task_goal", goal.as_str()).await?;
+    one.set("next_steps", serde_json::json!(["link", "sync", "ask"])).await?;
+    let pushed = one.push().await?;
+    two.pull().await?;
+    let seen = two.state().await?;
+    check(seen.fields.get("task_goal").is_some_and(|value| *value == goal), "the other device does not see the goal")?;
+    note(format_args!("pushed {}; the other device reads \"{goal}\"", list(&pushed.fields)));
+    Ok(())
+}
+
+async fn conflict(one: &Workspace, two: &Workspace) -> Result<(), Cause> {
+    let stamp = jiff::Timestamp::now().as_millisecond();
+    let (there, here) = (format!("Write the tests ({stamp})"), format!("Write the code ({stamp})"));
+    one.set("current_step", there.as_str()).await?;
+    two.set("current_step", here.as_str()).await?;
+    one.push().await?;
+    let outcome = two.push().await?;
+    let [conflict] = &*outcome.conflicts else {
+        return Err(Cause::Check(format!("{} conflicts were reported, not one", outcome.conflicts.len())));
+    };
+    check(conflict.local_value == here && conflict.cloud_value == there, "the conflict does not name both values")?;
+    check(
+        two.state().await?.fields.get("current_step").is_some_and(|value| *value == there),
+        "the cloud's value did not stand",
+    )?;
+    check(two.conflicts().await?.iter().any(|logged| logged.local_value == here), "the local value is not in the log")?;
+    note(format_args!("{}: the cloud holds {}", conflict.field, conflict.cloud_value));
+    note(format_args!("{:width$}  kept in the log: {}", "", conflict.local_value, width = conflict.field.len()));
+    Ok(())
+}
+
+async fn messages(stage: &Stage, one: &Workspace, two: &Workspace) -> Result<usize, Cause> {
+    let (here, there) = (one.conversation("chat").await?, two.conversation("chat").await?);
+    here.append(NewMessage::user("Are you there?")).await?;
+    one.sync().await?;
+    two.sync().await?;
+    there.append(NewMessage::user("Yes. Going into the tunnel now.")).await?;
+    two.sync().await?;
+
+    if let Some(cloud) = &stage.embedded {
+        cloud.set_offline(true);
+    }
+    for n in 1..=3 {
+        here.append(NewMessage::user(format!("Written offline on the laptop, {n} of 3"))).await?;
+        there.append(NewMessage::user(format!("Written offline on the desktop, {n} of 3"))).await?;
+    }
+    // The same words twice are two messages.
+    there.append(NewMessage::user("ok")).await?;
+    there.append(NewMessage::user("ok")).await?;
+    if let Some(cloud) = &stage.embedded {
+        let error = two.sync().await.err().ok_or_else(|| Cause::Check("a sync without a network succeeded".into()))?;
+        note(format_args!(
+            "without a network: {} ({}), {} messages wait",
+            error.code(),
+            error.kind().as_str(),
+            there.pending().await?
+        ));
+        cloud.set_offline(false);
+    }
+    for _ in 0..2 {
+        one.sync().await?;
+        two.sync().await?;
+    }
+    let (left, right) = (here.messages().await?, there.messages().await?);
+    check(same(&left, &right), "the devices show different conversations")?;
+    check(pending(&here, &there).await? == 0, "messages are still waiting")?;
+    for (word, times) in [("Are you there?", 1), ("ok", 2)] {
+        let own = right.iter().filter(|message| message.content == word).count();
+        check(own >= times, format!("\"{word}\" is there {own} times"))?;
+    }
+    let ids: std::collections::BTreeSet<_> = left.iter().map(|message| &message.id).collect();
+    check(ids.len() == left.len(), "a message is doubled")?;
+    note(format_args!("{} messages, in the same order on both devices", left.len()));
+    Ok(left.len())
+}
+
+async fn pending(one: &Conversation, two: &Conversation) -> Result<usize, Cause> {
+    Ok(one.pending().await? + two.pending().await?)
+}
+
+/// Whether two devices hold the same messages of the cloud in the same order.
+fn same(left: &[Message], right: &[Message]) -> bool {
+    let shared = |messages: &[Message]| -> Vec<(String, String, Option<i64>)> {
+        let in_cloud =
+            messages.iter().filter(|message| matches!(message.state, MessageState::Sent | MessageState::Received));
+        in_cloud.map(|message| (message.id.clone(), message.content.clone(), message.seq)).collect()
+    };
+    shared(left) == shared(right)
+}
+
+async fn import(file: &ConversationFile, first: &Device, one: &Workspace, two: &Workspace) -> Result<String, Cause> {
+    let here = one.conversation(&file.name).await?;
+    let storing = bar("stored on disk", file.messages.len());
+    for part in file.messages.chunks(1000) {
+        here.append_all(part.to_vec()).await?;
+        storing.inc(part.len() as u64);
+    }
+    storing.finish_and_clear();
+
+    let waiting = here.pending().await?;
+    let sending = bar("sent", waiting);
+    let begun = Instant::now();
+    let mut events = first.engine().await?.events();
+    let told = async {
+        while let Some(heard) = events.next().await {
+            if let Heard::Event(SyncEvent::MessagesSent { count, .. }) = heard {
+                sending.inc(count as u64);
+            }
+        }
+    };
+    let sent = tokio::select! {
+        sent = here.push() => sent?,
+        () = told => return Err(Cause::Check("the engine stopped telling".into())),
+    };
+    let pushing = begun.elapsed();
+    sending.finish_and_clear();
+
+    let begun = Instant::now();
+    let received = two.sync().await?.received;
+    let pulling = begun.elapsed();
+    let there = two.conversation(&file.name).await?;
+    let (left, right) = (here.messages().await?, there.messages().await?);
+    check(here.pending().await? == 0, "messages are still waiting")?;
+    check(same(&left, &right), "the devices show different conversations")?;
+    let refused = left.iter().filter(|message| message.state == MessageState::Parked).count();
+    // Whatever this file holds is in the conversation, in the file's order, as often as in the file.
+    let arrived: Vec<&str> = right.iter().map(|message| &*message.content).collect();
+    let mut rest = arrived.iter();
+    let missing = file.sendable.iter().filter(|text| !rest.by_ref().any(|seen| seen == text)).count();
+    check(missing <= refused, format!("{missing} messages of the file are missing, {refused} were refused"))?;
+
+    let kept = file.messages.len() - file.sendable.len();
+    note(format_args!(
+        "\"{}\": {} sent in {} ({:.0} a second), {received} received in {}",
+        file.name,
+        sent.sent,
+        spent(pushing),
+        sent.sent as f64 / pushing.as_secs_f64().max(0.001),
+        spent(pulling),
+    ));
+    if kept > 0 {
+        note(format_args!("{kept} of other roles than user and assistant stay on this machine"));
+    }
+    for message in left.iter().filter(|message| message.state == MessageState::Parked).take(3) {
+        note(format_args!(
+            "refused by the cloud ({}), kept here: {}",
+            message.reason.as_deref().unwrap_or("no reason"),
+            message.id
+        ));
+    }
+    Ok(format!(
+        "{} of {} lines in the cloud, {kept} private, {refused} refused",
+        file.sendable.len() - missing,
+        file.messages.len()
+    ))
+}
+
+async fn ask_agent(stage: &Stage, device: &Device, one: &Workspace) -> Result<String, Cause> {
+    let context = device.cloud.auth().user_context();
+    let organization =
+        context.as_ref().and_then(|context| context.active()).map(|membership| membership.org_id.as_str().to_owned());
+    let agents = device.cloud.agents().list(organization.as_deref().unwrap_or_default()).await?;
+    let wanted = agents.iter().find(|agent| stage.agent.as_ref().is_none_or(|slug| agent.slug == *slug));
+    let agent = wanted.ok_or_else(|| Cause::Check("the organisation has no agent".into()))?;
+
+    let chat = one.conversation("chat").await?;
+    let question = "Please sum up what we have done so far.";
+    chat.append(NewMessage::user(question)).await?;
+    one.sync().await?;
+    let history =
+        chat.messages().await?.into_iter().map(|message| ChatMessage::new((&*message.role).into(), message.content));
+    let invocation = Invocation::new(&*agent.slug, question).conversation(chat.cloud_id().await?).history(history);
+    let reply = device.cloud.agents().invoke(&invocation).await?;
+    check(!reply.content.trim().is_empty(), "the agent said nothing")?;
+    let name = reply.agent_name.clone().unwrap_or_else(|| agent.name.clone());
+    for line in reply.content.lines().filter(|line| !line.trim().is_empty()) {
+        note(format_args!("{name}: {line}"));
+    }
+    // What the agent said is a message like any other, where the cloud stored one.
+    one.sync().await?;
+    if let Some(id) = &reply.message_id {
+        let stored = chat.messages().await?.into_iter().find(|message| message.id == *id);
+        check(
+            stored.is_some_and(|message| message.content == reply.content),
+            "the agent's answer is not in the conversation",
+        )?;
+    }
+    Ok(format!("{name} answered with {} words", reply.content.split_whitespace().count()))
+}
+
+async fn stream(args: &Args, device: &Device, one: &Workspace) -> Result<String, Cause> {
+    let request = AiRequest::new([ChatMessage::user(&*args.ask)]).workspace_id(one.id());
+    let begun = Instant::now();
+    let mut answer = device.cloud.ai().stream(&request).await?;
+    let (mut pieces, mut first) = (0, None);
+    note(format_args!("> {}", args.ask));
+    piece("    ");
+    while let Some(chunk) = answer.next().await {
+        if let AiChunk::Text(text) = chunk? {
+            first.get_or_insert_with(|| begun.elapsed());
+            pieces += 1;
+            piece(&text.replace('\n', "\n    "));
+        }
+    }
+    println!();
+    check(pieces > 1, format!("the answer came in {pieces} pieces, not as a stream"))?;
+    let usage = answer.usage().map(|usage| format!("{} + {} tokens", usage.prompt_tokens, usage.completion_tokens));
+    let first = first.map(spent).unwrap_or_default();
+    note(format_args!("{pieces} pieces, the first after {first}, all after {}", spent(begun.elapsed())));
+    Ok(format!("{}, {}", answer.partial().model, usage.unwrap_or_else(|| "usage not told".into())))
+}
+
+async fn close(stage: Stage, kept: &Option<PathBuf>, one: Workspace, devices: [&Device; 2]) -> Result<(), Cause> {
+    // The embedded cloud ends with this program: a link to it in somebody's own folder would point nowhere.
+    if stage.embedded.is_some() && kept.is_some() {
+        one.unlink().await?;
+    }
+    for device in devices {
+        check(device.cloud.close(CLOSING).await, format!("the {} did not stop in time", device.name))?;
+        check(keeps_login(device).await?, format!("the {} would not be signed in at the next start", device.name))?;
+    }
+    if let Some(cloud) = stage.embedded {
+        cloud.shutdown().await;
+    }
+    Ok(())
+}
+
+/// Starts the device once more, from its files alone.
+async fn keeps_login(device: &Device) -> Result<bool, Cause> {
+    let state: &Path = &device._home.path().join("state");
+    let opened = Cloud::builder(state).config(device.cloud.config().clone()).open().await?;
+    let cloud = opened.ok_or_else(|| Cause::Check("the cloud is not configured".into()))?;
+    let signed_in = cloud.auth().settled().await.is_signed_in();
+    cloud.close(CLOSING).await;
+    Ok(signed_in)
+}
+
+fn list(fields: &[String]) -> String {
+    fields.join(", ")
+}

@@ -1,0 +1,66 @@
+//! The one place where the parts meet: the session starts and ends the sync, and all events go to one bus.
+//!
+//! Tasks here belong to the [`Cloud`] and hold it only weakly, so that dropping the last handle ends them.
+use std::sync::{Arc, Weak};
+
+use cloud_auth::events::{AuthChange, AuthEvent};
+use cloud_client::events::{Heard, Listener};
+use cloud_sync::{AutoSync, Engine, Workspace, link::LinkRecord};
+
+use crate::{Cloud, CloudEvent, cloud::Inner};
+
+/// Passes the session's events on; takes up the folder's link at sign-in and lets go of it at sign-out.
+pub(crate) fn follow_session(cloud: &Cloud) {
+    let events = cloud.auth().events();
+    forward(cloud, events, CloudEvent::Auth, |cloud, event: AuthEvent| async move {
+        match event.change {
+            AuthChange::SignedIn { .. } => take_up_link(&cloud).await,
+            AuthChange::SignedOut { .. } => drop(cloud.take_linked()),
+            _ => {}
+        }
+    });
+}
+
+/// Passes the events of syncing on.
+pub(crate) fn follow_sync(cloud: &Cloud, engine: &Engine) {
+    forward(cloud, engine.events(), CloudEvent::Sync, |_, _| async {});
+}
+
+fn forward<T, F>(cloud: &Cloud, mut events: Listener<T>, wrap: fn(T) -> CloudEvent, act: fn(Cloud, T) -> F)
+where
+    T: Clone + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (weak, stop, bus): (Weak<Inner>, _, _) =
+        (Arc::downgrade(&cloud.0), cloud.0.tasks.stop_signal(), cloud.0.bus.clone());
+    cloud.0.tasks.spawn(async move {
+        while let Some(Some(heard)) = stop.run_until_cancelled(events.next()).await {
+            match heard {
+                Heard::Missed(count) => bus.send(CloudEvent::Missed { count }),
+                Heard::Event(event) => {
+                    bus.send(wrap(event.clone()));
+                    let Some(inner) = weak.upgrade() else { return };
+                    if stop.run_until_cancelled(act(Cloud(inner), event)).await.is_none() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+}
+
+async fn take_up_link(cloud: &Cloud) {
+    let Some(folder) = cloud.0.folder.clone() else { return };
+    if let Err(error) = cloud.linked(&folder).await {
+        tracing::warn!(code = %error.code(), "the folder's link was not taken up");
+    }
+}
+
+/// Makes `workspace` the one at hand and, unless its settings say otherwise, syncs it from now on.
+pub(crate) async fn keep_synced(cloud: &Cloud, workspace: &Workspace) {
+    let folder = workspace.folder().to_owned();
+    let record = tokio::task::spawn_blocking(move || LinkRecord::read(&folder).ok().flatten()).await.ok().flatten();
+    let wanted = record.is_none_or(|record| record.sync_config.auto_sync);
+    let sync = wanted.then(|| workspace.keep_synced(AutoSync::default().interval(cloud.config().sync_interval)));
+    cloud.set_linked(workspace.clone(), sync);
+}
