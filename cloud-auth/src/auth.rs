@@ -22,9 +22,10 @@ use crate::{
     gotrue::Gotrue,
     session::{
         Published,
+        desk::{Command, Reply, SignedUp},
         expiry::{Access, Moment},
         machine::Ask,
-        refresher::{Command, Parts, Refresher, Reply, SignedUp},
+        refresher::{Parts, Refresher},
     },
     status::{AuthStatus, User},
     store::{SecretKey, SecretStoreHandle},

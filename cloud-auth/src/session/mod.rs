@@ -3,6 +3,8 @@
 //! commands, replies, time → [`machine::Machine::step`] → effects → [`refresher`] carries them out and feeds the
 //! replies back. The machine never waits; the task never decides. What others may see is published by the task after
 //! every step: [`Published`] through a `watch`, changes through the event bus.
+mod calls;
+pub(crate) mod desk;
 pub(crate) mod expiry;
 pub(crate) mod machine;
 pub(crate) mod record;

@@ -6,28 +6,26 @@
 //! while status or events go out (A13). Asked to stop, the task ends between exchanges; its owner may cut it short.
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use cloud_client::{
-    AccessToken, Client, Error, TokenSource, clock::SharedClock, error::codes::TIMEOUT, events::Bus, random::Random,
-    tasks::CancellationToken,
+    Client, Error, clock::SharedClock, error::codes::TIMEOUT, events::Bus, random::Random, tasks::CancellationToken,
 };
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use secrecy::SecretString;
-use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::{
     Published,
+    calls::{OneToken, fresh, revoke},
+    desk::{Command, Departure, Entrant, Reply, SignedUp, Waiter, answer},
     expiry::Moment,
-    machine::{Ask, Effect, Event, Found, Fresh, Looked, Machine, State, Ticket, Wrote},
+    machine::{Effect, Event, Found, Fresh, Looked, Machine, State, Ticket, Wrote},
     vault::Vault,
 };
 use crate::{
     auth::{Scope, SignedOut},
     codes::{BUSY, NOT_SIGNED_IN, ORGANIZATION_UNKNOWN, SUPERSEDED},
-    context::{self, OrganizationId, UserContext},
+    context::{self, UserContext},
     events::AuthEvent,
-    gotrue::{Gotrue, Grant, RefreshAnswer, SignUpAnswer},
+    gotrue::{Gotrue, RefreshAnswer, SignUpAnswer},
     status::{User, UserId},
     store::{SecretKey, SecretStoreHandle, StoreLock},
 };
@@ -40,44 +38,6 @@ const MAX_WAITING: usize = 4096;
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// The longest that ending a session at the server may take, a refresh for that purpose included.
 const REVOKE_LIMIT: Duration = Duration::from_secs(10);
-
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
-
-/// What sign-up came to.
-#[derive(Debug)]
-pub(crate) enum SignedUp {
-    SignedIn(User),
-    ConfirmEmail(User),
-    MaybeRegistered,
-}
-
-/// What others ask of the task.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Token { ask: Ask, reply: Reply<Option<AccessToken>> },
-    SignIn { email: String, password: SecretString, reply: Reply<User> },
-    SignUp { email: String, password: SecretString, data: Option<Map<String, Value>>, reply: Reply<SignedUp> },
-    SignOut { scope: Scope, reply: Reply<SignedOut> },
-    LoadContext { reply: Reply<Arc<UserContext>> },
-    Choose { id: OrganizationId, reply: Reply<()> },
-}
-
-/// Somebody who signed in and waits for the session to be stored.
-#[derive(Debug)]
-enum Entrant {
-    SignIn(Reply<User>),
-    SignUp(Reply<SignedUp>),
-}
-
-impl Entrant {
-    fn answer(self, result: Result<User, Error>) {
-        // The caller may have gone; the session stands all the same.
-        match self {
-            Self::SignIn(reply) => drop(reply.send(result)),
-            Self::SignUp(reply) => drop(reply.send(result.map(SignedUp::SignedIn))),
-        }
-    }
-}
 
 /// A finished call to the server.
 enum Done {
@@ -101,22 +61,6 @@ struct StoreJob {
     /// Only reads: it may be dropped when nobody needs its answer.
     reads: bool,
     work: BoxFuture<'static, Stored>,
-}
-
-struct Waiter {
-    ask: Ask,
-    /// The newest generation when the caller asked.
-    seen: u64,
-    reply: Reply<Option<AccessToken>>,
-}
-
-/// A sign-out whose parts are not all done.
-struct Departure {
-    id: u64,
-    ticket: Ticket,
-    removed: Option<Result<(), Error>>,
-    revoked: Option<Result<(), Error>>,
-    reply: Reply<SignedOut>,
 }
 
 /// What the task is made of.
@@ -500,78 +444,9 @@ impl Refresher {
     }
 }
 
-/// What a waiter can be told in this state; `None`: not yet.
-fn answer(state: &State, waiter: &Waiter, now: Moment) -> Option<Result<Option<AccessToken>, Error>> {
-    let live = match state {
-        State::Restoring { .. } | State::Entering(_) | State::Blind { ticket: Some(_), .. } => return None,
-        State::Blind { error, .. } => return Some(Err(error.clone())),
-        State::SignedOut { .. } => return Some(Ok(None)),
-        State::SignedIn(live) => live,
-    };
-    if matches!(waiter.ask, Ask::Refused(generation) if generation < live.floor) {
-        // The refused token was somebody else's: nothing of theirs is repeated in this user's name (A7).
-        return Some(Ok(None));
-    }
-    let alive = live.access.as_ref().filter(|access| access.is_alive(now));
-    let serves = alive.filter(|access| match waiter.ask {
-        Ask::Stale => access.is_fresh(now),
-        Ask::Refused(generation) => access.token.generation > generation,
-        Ask::Now => access.token.generation > waiter.seen,
-    });
-    match (serves, alive, waiter.ask) {
-        (Some(access), ..) => Some(Ok(Some(access.token.clone()))),
-        (None, ..) if !live.is_idle() => None,
-        // Not renewed, but good for a while still (A5).
-        (None, Some(access), Ask::Stale) => Some(Ok(Some(access.token.clone()))),
-        (None, ..) => {
-            let error = live.trouble.as_ref().map(|trouble| trouble.error.clone());
-            Some(Err(error.unwrap_or_else(|| Error::new(TIMEOUT).during("refreshing the session"))))
-        }
-    }
-}
-
 async fn next_stored(job: &mut Option<StoreJob>) -> Stored {
     match job {
         Some(job) => (&mut job.work).await,
         None => std::future::pending().await,
-    }
-}
-
-fn fresh(grant: Grant, asked: Moment, user: Option<User>) -> Fresh {
-    let lifetime = grant.lifetime();
-    Fresh { access: grant.access_token, refresh: grant.refresh_token, lifetime, asked, user }
-}
-
-/// Ends a session at the server; with a fresh access token when there is none at hand.
-async fn revoke(
-    gotrue: &Gotrue,
-    access: Option<AccessToken>,
-    refresh: &SecretString,
-    scope: Scope,
-) -> Result<(), Error> {
-    let access = match access {
-        Some(access) => access,
-        None => match gotrue.refresh(refresh).await {
-            RefreshAnswer::Renewed(grant) => AccessToken::new(grant.access_token, 0),
-            RefreshAnswer::Failed(error) => return Err(error),
-            // It is gone already.
-            RefreshAnswer::Over(_) => return Ok(()),
-        },
-    };
-    gotrue.log_out(access, scope).await
-}
-
-/// Speaks with one token and knows no other.
-#[derive(Debug)]
-struct OneToken(AccessToken);
-
-#[async_trait]
-impl TokenSource for OneToken {
-    async fn token(&self) -> Result<Option<AccessToken>, Error> {
-        Ok(Some(self.0.clone()))
-    }
-
-    async fn replace(&self, _refused: &AccessToken) -> Result<Option<AccessToken>, Error> {
-        Ok(None)
     }
 }

@@ -114,15 +114,30 @@ impl SecretStoreHandle {
         Self(Arc::new(store))
     }
 
-    pub(crate) async fn get(&self, key: &SecretKey) -> Result<Option<SecretString>, Error> {
+    /// See [`SecretStore::get`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn get(&self, key: &SecretKey) -> Result<Option<SecretString>, Error> {
         self.0.get(key).await
     }
 
-    pub(crate) async fn put(&self, key: &SecretKey, value: SecretString) -> Result<(), Error> {
+    /// See [`SecretStore::put`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn put(&self, key: &SecretKey, value: SecretString) -> Result<(), Error> {
         self.0.put(key, value).await
     }
 
-    pub(crate) async fn delete(&self, key: &SecretKey) -> Result<(), Error> {
+    /// See [`SecretStore::delete`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn delete(&self, key: &SecretKey) -> Result<(), Error> {
         self.0.delete(key).await
     }
 

@@ -1,3 +1,9 @@
-//! The crate by its public API, over a scripted cloud and paused time.
+//! The crate by its public API, over a scripted or a modelled cloud and paused time.
+mod crash;
+mod disk;
+mod family;
 mod login;
+mod outcomes;
+mod refresh;
+mod secrets;
 mod world;

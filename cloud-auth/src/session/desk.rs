@@ -1,0 +1,100 @@
+//! Who waits at the session task, and what each of them can be told in a given state.
+use cloud_client::{AccessToken, Error, error::codes::TIMEOUT};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+use super::{
+    expiry::Moment,
+    machine::{Ask, State, Ticket},
+};
+use crate::{
+    auth::{Scope, SignedOut},
+    context::{OrganizationId, UserContext},
+    status::User,
+};
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What sign-up came to.
+#[derive(Debug)]
+pub(crate) enum SignedUp {
+    SignedIn(User),
+    ConfirmEmail(User),
+    MaybeRegistered,
+}
+
+/// What others ask of the task.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Token { ask: Ask, reply: Reply<Option<AccessToken>> },
+    SignIn { email: String, password: SecretString, reply: Reply<User> },
+    SignUp { email: String, password: SecretString, data: Option<Map<String, Value>>, reply: Reply<SignedUp> },
+    SignOut { scope: Scope, reply: Reply<SignedOut> },
+    LoadContext { reply: Reply<Arc<UserContext>> },
+    Choose { id: OrganizationId, reply: Reply<()> },
+}
+
+/// Somebody who signed in and waits for the session to be stored.
+#[derive(Debug)]
+pub(super) enum Entrant {
+    SignIn(Reply<User>),
+    SignUp(Reply<SignedUp>),
+}
+
+impl Entrant {
+    pub(super) fn answer(self, result: Result<User, Error>) {
+        // The caller may have gone; the session stands all the same.
+        match self {
+            Self::SignIn(reply) => drop(reply.send(result)),
+            Self::SignUp(reply) => drop(reply.send(result.map(SignedUp::SignedIn))),
+        }
+    }
+}
+
+pub(super) struct Waiter {
+    pub(super) ask: Ask,
+    /// The newest generation when the caller asked.
+    pub(super) seen: u64,
+    pub(super) reply: Reply<Option<AccessToken>>,
+}
+
+/// A sign-out whose parts are not all done.
+pub(super) struct Departure {
+    pub(super) id: u64,
+    pub(super) ticket: Ticket,
+    pub(super) removed: Option<Result<(), Error>>,
+    pub(super) revoked: Option<Result<(), Error>>,
+    pub(super) reply: Reply<SignedOut>,
+}
+
+/// What a waiter can be told in this state; `None`: not yet.
+pub(super) fn answer(state: &State, waiter: &Waiter, now: Moment) -> Option<Result<Option<AccessToken>, Error>> {
+    let live = match state {
+        State::Restoring { .. } | State::Entering(_) | State::Blind { ticket: Some(_), .. } => return None,
+        State::Blind { error, .. } => return Some(Err(error.clone())),
+        State::SignedOut { .. } => return Some(Ok(None)),
+        State::SignedIn(live) => live,
+    };
+    if matches!(waiter.ask, Ask::Refused(generation) if generation < live.floor) {
+        // The refused token was somebody else's: nothing of theirs is repeated in this user's name (A7).
+        return Some(Ok(None));
+    }
+    let alive = live.access.as_ref().filter(|access| access.is_alive(now));
+    let serves = alive.filter(|access| match waiter.ask {
+        Ask::Stale => access.is_fresh(now),
+        Ask::Refused(generation) => access.token.generation > generation,
+        Ask::Now => access.token.generation > waiter.seen,
+    });
+    match (serves, alive, waiter.ask) {
+        (Some(access), ..) => Some(Ok(Some(access.token.clone()))),
+        (None, ..) if !live.is_idle() => None,
+        // Not renewed, but good for a while still (A5).
+        (None, Some(access), Ask::Stale) => Some(Ok(Some(access.token.clone()))),
+        (None, ..) => {
+            let error = live.trouble.as_ref().map(|trouble| trouble.error.clone());
+            Some(Err(error.unwrap_or_else(|| Error::new(TIMEOUT).during("refreshing the session"))))
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! The machine against tables of its states and events.
