@@ -48,26 +48,28 @@ pub(super) struct Choice<'a> {
     #[serde(borrow, default)]
     pub(super) delta: Option<Delta<'a>>,
     #[serde(borrow, default)]
-    pub(super) message: Option<Delta<'a>>,
+    pub(super) message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) finish_reason: Text<'a>,
 }
 
 /// What a chunk adds; in a whole answer, everything.
+///
+/// Fields that are seldom there are kept as they are written, which also keeps this small: serde moves it several times.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Delta<'a> {
     #[serde(borrow, default)]
     pub(super) content: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) refusal: Text<'a>,
+    pub(super) refusal: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub(super) reasoning_content: Text<'a>,
+    pub(super) reasoning_content: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub(super) reasoning: Text<'a>,
+    pub(super) reasoning: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) tool_calls: Option<Vec<Fragment<'a>>>,
     #[serde(borrow, default)]
-    pub(super) function_call: Option<Function<'a>>,
+    pub(super) function_call: Option<&'a RawValue>,
 }
 
 /// A piece of a tool call.
@@ -89,14 +91,12 @@ pub(super) struct Function<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-impl Function<'_> {
+impl<'a> Function<'a> {
     /// The arguments as JSON text, whether the server wrote a text or the object itself.
-    pub(super) fn arguments(&self) -> Cow<'_, str> {
-        let Some(raw) = self.arguments.map(RawValue::get) else { return Cow::Borrowed("") };
-        if raw.starts_with('"') {
-            serde_json::from_str(raw).map(|Text(text)| text).unwrap_or_default()
-        } else {
-            Cow::Borrowed(raw)
+    pub(super) fn arguments(&self) -> Cow<'a, str> {
+        match self.arguments {
+            Some(raw) if !raw.get().starts_with('"') => Cow::Borrowed(raw.get()),
+            raw => text(raw),
         }
     }
 }
@@ -109,6 +109,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(TextVisitor)
     }
+}
+
+/// The text that stands in a field kept as written.
+pub(super) fn text(raw: Option<&RawValue>) -> Cow<'_, str> {
+    let text = raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    text.map(|Text(text)| text).unwrap_or_default()
 }
 
 struct TextVisitor;

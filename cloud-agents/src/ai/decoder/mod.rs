@@ -11,10 +11,11 @@ use cloud_client::{
     Error,
     error::codes::{RATE_LIMITED, TOO_LARGE, UNREADABLE},
 };
+use serde::Deserialize;
 
 use super::{
     AiReply, Allowance, FinishReason, ToolCall, Usage,
-    chunk::{Choice, Chunk, Delta, Failure, Function},
+    chunk::{Choice, Chunk, Delta, Failure, Function, text},
     tool_calls::{Ending, Piece, ToolCalls},
 };
 use crate::codes::{FAILED_IN_STREAM, INTERRUPTED, QUOTA};
@@ -36,7 +37,7 @@ pub enum AiChunk {
     /// Tokens of question and answer, near the end.
     Usage(Usage),
     /// What is left of the allowance, near the end.
-    Allowance(Allowance),
+    Allowance(Box<Allowance>),
 }
 
 /// Reads one answer.
@@ -110,10 +111,10 @@ impl Decoder {
     ///
     /// As [`Decoder::event`]; `net.unreadable` also for JSON without an answer in it.
     pub fn whole(&mut self, json: &str) -> Result<(), Error> {
-        let chunk = read(json)?;
+        let chunk: Chunk<'_> = read(json)?;
         let message = self.note(chunk, json)?.and_then(|choice| choice.message);
         let message = message.ok_or_else(|| Error::new(UNREADABLE).during(OPERATION))?;
-        self.delta(message)?;
+        self.delta(read(message.get())?)?;
         // JSON that parses is whole by itself, whatever it says about its end.
         let ending = self.ending(Ending::Finished);
         self.conclude(ending)
@@ -145,7 +146,7 @@ impl Decoder {
     }
 
     fn take(&mut self, data: &str) -> Result<(), Error> {
-        let chunk = read(data)?;
+        let chunk: Chunk<'_> = read(data)?;
         if let Some(delta) = self.note(chunk, data)?.and_then(|choice| choice.delta) {
             self.delta(delta)?;
         }
@@ -185,22 +186,25 @@ impl Decoder {
     }
 
     fn delta(&mut self, delta: Delta<'_>) -> Result<(), Error> {
-        let reasoning = if delta.reasoning_content.0.is_empty() { delta.reasoning } else { delta.reasoning_content };
-        if !reasoning.0.is_empty() {
-            self.grow(reasoning.0.len())?;
-            self.reply.reasoning.push_str(&reasoning.0);
-            self.ready.push_back(AiChunk::Reasoning(reasoning.0.into_owned()));
+        let mut reasoning = text(delta.reasoning_content);
+        if reasoning.is_empty() {
+            reasoning = text(delta.reasoning); // the other name for it
+        }
+        if !reasoning.is_empty() {
+            self.grow(reasoning.len())?;
+            self.reply.reasoning.push_str(&reasoning);
+            self.ready.push_back(AiChunk::Reasoning(reasoning.into_owned()));
         }
         // A refusal is what the model says instead of an answer.
-        for text in [delta.content, delta.refusal] {
-            if !text.0.is_empty() {
-                self.grow(text.0.len())?;
-                self.reply.text.push_str(&text.0);
-                self.ready.push_back(AiChunk::Text(text.0.into_owned()));
+        for words in [delta.content.0, text(delta.refusal)] {
+            if !words.is_empty() {
+                self.grow(words.len())?;
+                self.reply.text.push_str(&words);
+                self.ready.push_back(AiChunk::Text(words.into_owned()));
             }
         }
         if let Some(function) = delta.function_call {
-            self.fragment(None, "", &function)?;
+            self.fragment(None, "", &read(function.get())?)?;
         }
         for fragment in delta.tool_calls.into_iter().flatten() {
             self.fragment(fragment.index, &fragment.id.0, &fragment.function.unwrap_or_default())?;
@@ -237,14 +241,14 @@ impl Decoder {
         }
         self.ready.extend(calls.iter().cloned().map(AiChunk::ToolCall));
         self.ready.extend(self.reply.usage.clone().map(AiChunk::Usage));
-        self.ready.extend(self.reply.allowance.clone().map(AiChunk::Allowance));
+        self.ready.extend(self.reply.allowance.clone().map(Box::new).map(AiChunk::Allowance));
         self.reply.tool_calls = calls;
         self.complete = true;
         Ok(())
     }
 }
 
-fn read(json: &str) -> Result<Chunk<'_>, Error> {
+fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Error> {
     serde_json::from_str(json).map_err(|cause| Error::new(UNREADABLE).during(OPERATION).with_source(cause))
 }
 

@@ -280,7 +280,7 @@ fn s01_s05_s06_every_known_way_of_answering_is_read_for_what_it_is() {
 #[test]
 fn chunks_come_in_order_with_calls_and_counts_last() {
     let mut decoder = Decoder::default();
-    let thought = r#"{"choices":[{"delta":{"reasoning_content":"hm","content":"so"}}],"model":"m"}"#;
+    let thought = r#"{"choices":[{"delta":{"reasoning_content":"","reasoning":"hm","content":"so"}}],"model":"m"}"#;
     let call = tool(json!({"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}));
     let counts = r#"{"choices":[],"usage":{"total_tokens":7,"cached":1},"_cloud_usage":{"tokens_used":9}}"#;
     for data in [thought, &call, &finish("tool_calls"), counts] {
