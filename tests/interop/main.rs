@@ -1,0 +1,45 @@
+//! Clients that other people wrote take the development cloud for the real thing.
+//!
+//! Each test starts a cloud in this process and hands its address to a script (`js/`) that uses a published
+//! client, unchanged and at a fixed version; the script prints one line per check. On a machine where the
+//! clients cannot be installed the tests say so and pass, unless `CLOUD_SDK_INTEROP=required`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod clients;
+mod lane;
+
+use std::time::Duration;
+
+use cloud_dev::{Builder, CloudDev};
+
+use crate::lane::Lane;
+
+#[tokio::test]
+async fn supabase_js_signs_in_and_out_and_calls_functions() {
+    // Without an interval, only the token that was spent last is good for a second time.
+    let cloud = cloud().refresh_reuse_interval(Duration::ZERO);
+    Lane { script: "supabase-accounts.mjs", checks: 25 }.run(cloud).await;
+}
+
+#[tokio::test]
+async fn supabase_js_reads_and_writes_tables_under_their_policies() {
+    Lane { script: "supabase-tables.mjs", checks: 44 }.run(cloud()).await;
+}
+
+#[tokio::test]
+async fn supabase_js_refreshes_by_itself() {
+    // It refreshes what has less than 90 s to live: before every request.
+    let cloud = cloud().access_token_lifetime(Duration::from_secs(60)).heed_fault_header();
+    Lane { script: "supabase-refresh.mjs", checks: 7 }.run(cloud).await;
+}
+
+#[tokio::test]
+async fn openai_streams_from_the_proxy() {
+    let cloud = cloud().token_pace(Duration::from_millis(2)).heed_fault_header();
+    Lane { script: "openai.mjs", checks: 21 }.run(cloud).await;
+}
+
+fn cloud() -> Builder {
+    CloudDev::builder()
+}
