@@ -197,6 +197,7 @@ struct Endless {
     pulled: Arc<AtomicUsize>,
     closed: Arc<AtomicBool>,
     silent: bool,
+    as_json: bool,
 }
 
 struct Closing(Arc<AtomicBool>);
@@ -227,7 +228,8 @@ impl Endless {
 impl Transport for Endless {
     async fn send(&self, _: Request) -> Result<Response, Error> {
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        let kind = if self.as_json { "application/json" } else { "text/event-stream" };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         Ok(Response::new(StatusCode::OK, headers, self.body().boxed()))
     }
 }
@@ -258,6 +260,16 @@ async fn s04_a_silent_stream_ends_with_an_error_and_its_words() {
     let error = answer.finish().await.unwrap_err();
     assert_eq!((error.code().as_str(), answer.text()), ("net.idle", "more "));
     assert!(endless.closed.load(SeqCst), "the request is closed before the stream is dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t01_t05_json_without_end_instead_of_events_is_bounded_in_time_and_size() {
+    for (silent, code) in [(true, "net.timeout"), (false, "net.too_large")] {
+        let endless = Endless { silent, as_json: true, ..Endless::default() };
+        let error = over(&endless).stream(&question()).await.unwrap_err();
+        assert_eq!(error.code().as_str(), code);
+        assert!(endless.closed.load(SeqCst));
+    }
 }
 
 #[tokio::test(start_paused = true)]
