@@ -3,6 +3,7 @@
 //!
 //! Every step checks its result; the first one that fails is named, and the program ends with 1.
 #![expect(clippy::disallowed_methods, reason = "a program may look at the clock to tell a person how long it took")]
+#![expect(unreachable_pub, reason = "a program has no API")]
 mod args;
 mod conversation_file;
 mod report;

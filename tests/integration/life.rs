@@ -1,0 +1,146 @@
+//! Opening, living and closing.
+use std::time::Duration;
+
+use cloud_sdk::{
+    Cloud, CloudEvent, Error, Status,
+    auth::{
+        SecretStore,
+        store::{SecretKey, SecretStoreHandle},
+    },
+    client::events::Heard,
+    sync::{NewMessage, SyncEvent},
+};
+use secrecy::SecretString;
+
+use crate::app::{App, cloud, stop};
+
+#[tokio::test]
+async fn d01_without_settings_there_is_no_cloud_and_nothing_was_touched() {
+    let home = tempfile::tempdir().unwrap();
+    let opened = Cloud::builder(home.path().join("state")).prefix("NOBODY_SETS_THIS_").open().await.unwrap();
+    assert!(opened.is_none());
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+    assert!(!Status::unconfigured().configured);
+}
+
+/// A keyring that never answers.
+#[derive(Debug)]
+struct Hung;
+
+#[async_trait::async_trait]
+impl SecretStore for Hung {
+    async fn get(&self, _: &SecretKey) -> Result<Option<SecretString>, Error> {
+        std::future::pending().await
+    }
+
+    async fn put(&self, _: &SecretKey, _: SecretString) -> Result<(), Error> {
+        std::future::pending().await
+    }
+
+    async fn delete(&self, _: &SecretKey) -> Result<(), Error> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d02_opening_waits_for_neither_network_nor_keyring_nor_disk() {
+    let server = cloud().await;
+    let mut app = App::new(&server);
+    app.config.url = "https://no-such-host.invalid".to_owned();
+    // The state directory cannot be made: a file is in its place.
+    std::fs::write(app.home.path().join("state"), "in the way").unwrap();
+    let clock = cloud_sdk::client::clock::SharedClock::default();
+    let before = clock.monotonic();
+    let cloud = app.builder().secrets(SecretStoreHandle::new(Hung)).open().await.unwrap().unwrap();
+    assert!(cloud.status().configured && !cloud.status().logged_in);
+    assert_eq!(clock.monotonic(), before, "no timer was waited for");
+    assert_eq!(cloud.sync().await.unwrap_err().code().as_str(), "sync.store_failed");
+    cloud.close(Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn l02_closing_keeps_the_login_and_signing_out_ends_it() {
+    let server = cloud().await;
+    let app = App::new(&server);
+    let person = &server.demo().people[0];
+    stop(app.start_signed_in(person).await).await;
+    for _ in 0..2 {
+        let cloud = app.start().await;
+        assert!(cloud.auth().settled().await.is_signed_in());
+        stop(cloud).await;
+    }
+    let cloud = app.start().await;
+    cloud.auth().settled().await;
+    let out = cloud.auth().sign_out(cloud_sdk::auth::Scope::Local).await.unwrap();
+    assert!(out.removed.is_ok() && out.revoked.is_ok(), "{out:?}");
+    stop(cloud).await;
+    let cloud = app.start().await;
+    assert!(!cloud.auth().settled().await.is_signed_in());
+    stop(cloud).await;
+}
+
+#[tokio::test]
+async fn a_linked_folder_syncs_by_itself_and_is_taken_up_again_at_the_next_start() {
+    let server = cloud().await;
+    let [ada, grace] = &server.demo().people;
+    let (one, two) = (App::new(&server), App::new(&server));
+    let (here, there) = (one.start_signed_in(ada).await, two.start_signed_in(grace).await);
+    let workspace = here.link(&one.folder(), &server.demo().workspace_id).await.unwrap();
+    there.link(&two.folder(), &server.demo().workspace_id).await.unwrap();
+    assert_eq!(here.status().linked_workspace.unwrap()["id"], *server.demo().workspace_id);
+
+    let mut events = there.events();
+    workspace.set("current_step", "nobody calls sync").await.unwrap();
+    workspace.conversation("chat").await.unwrap().append(NewMessage::user("nor here")).await.unwrap();
+    let (mut state, mut message) = (false, false);
+    while !(state && message) {
+        match events.next().await.unwrap() {
+            Heard::Event(CloudEvent::Sync(SyncEvent::Pulled { fields, .. })) => {
+                state |= fields.contains(&"current_step".to_owned())
+            }
+            Heard::Event(CloudEvent::Sync(SyncEvent::MessagesReceived { count, .. })) => message |= count == 1,
+            _ => {}
+        }
+    }
+    stop(here).await;
+    stop(there).await;
+
+    let again = two.builder().clock(crate::app::hurried()).workspace(two.folder()).open().await.unwrap().unwrap();
+    let mut events = again.events();
+    while again.status().linked_workspace.is_none() {
+        events.next().await.unwrap();
+    }
+    let workspace = again.linked(&two.folder()).await.unwrap().unwrap();
+    assert_eq!(workspace.state().await.unwrap().fields["current_step"], "nobody calls sync");
+    assert!(again.unlink().await.unwrap());
+    assert!(!again.unlink().await.unwrap());
+    stop(again).await;
+}
+
+#[tokio::test]
+async fn calls_that_need_somebody_say_so_and_do_nothing() {
+    let server = cloud().await;
+    let app = App::new(&server);
+    let cloud = app.start().await;
+    cloud.auth().settled().await;
+    let error = cloud.link(&app.folder(), &server.demo().workspace_id).await.unwrap_err();
+    assert_eq!(error.code().as_str(), "cloud.sign_in_first");
+    assert!(cloud.linked(&app.folder()).await.is_err());
+    assert!(!app.folder().join(".cloud-link.json").exists());
+    stop(cloud).await;
+}
+
+#[tokio::test]
+async fn c02_signing_out_lets_go_of_the_workspace() {
+    let server = cloud().await;
+    let app = App::new(&server);
+    let cloud = app.start_signed_in(&server.demo().people[0]).await;
+    cloud.link(&app.folder(), &server.demo().workspace_id).await.unwrap();
+    let mut events = cloud.events();
+    cloud.auth().sign_out(cloud_sdk::auth::Scope::Local).await.unwrap();
+    while cloud.status().linked_workspace.is_some() {
+        events.next().await.unwrap();
+    }
+    assert!(!cloud.status().logged_in);
+    stop(cloud).await;
+}

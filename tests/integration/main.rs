@@ -1,0 +1,6 @@
+//! Stories through the public API, on the embedded cloud with faults.
+#![expect(clippy::unwrap_used, unreachable_pub, reason = "a test fails by panicking, and has no API")]
+mod app;
+mod failures;
+mod life;
+mod secrets;
