@@ -4,6 +4,7 @@ mod disk;
 mod family;
 mod login;
 mod outcomes;
+mod over_http;
 mod refresh;
 mod secrets;
 mod world;

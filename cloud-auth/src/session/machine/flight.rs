@@ -28,8 +28,22 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 const TOKENS_A_FLIGHT: usize = 3;
 
 impl Machine {
-    /// Starts a refresh, unless one is under way or the hour's limit is reached.
+    /// Starts a refresh, unless one is under way or the hour's limit is reached (A9).
     pub(super) fn begin(&mut self, turn: &mut Turn) {
+        let State::SignedIn(live) = &mut self.state else { return };
+        let lifetime = live.access.as_ref().map_or(HOUR, Access::lifetime);
+        match self.pace.wait(turn.now, lifetime) {
+            Some(wait) if live.is_idle() => {
+                let at = turn.now.monotonic + wait;
+                let error = Error::new(REFRESH_PACED).during("refreshing the session").with_retry_after(wait);
+                live.trouble = Some(Trouble { error, failures: 0, retry_at: at, ask_at: at });
+            }
+            _ => self.begin_now(turn),
+        }
+    }
+
+    /// Starts a refresh, unless one is under way.
+    fn begin_now(&mut self, turn: &mut Turn) {
         let ticket = self.ticket();
         let State::SignedIn(live) = &mut self.state else { return };
         match live.flight {
@@ -38,13 +52,6 @@ impl Machine {
             _ => return,
         }
         live.asked = false;
-        let lifetime = live.access.as_ref().map_or(HOUR, Access::lifetime);
-        if let Some(wait) = self.pace.wait(turn.now, lifetime) {
-            let at = turn.now.monotonic + wait;
-            let error = Error::new(REFRESH_PACED).during("refreshing the session").with_retry_after(wait);
-            live.trouble = Some(Trouble { error, failures: 0, retry_at: at, ask_at: at });
-            return;
-        }
         live.tried.clear();
         live.flight = Flight::Looking(ticket);
         turn.effects.push(Effect::Look(ticket));
@@ -56,15 +63,20 @@ impl Machine {
         }
         let State::SignedIn(live) = &self.state else { return };
         let blocked = live.trouble.as_ref().is_some_and(|trouble| !turn.has_come(trouble.ask_at));
-        let limited = live.trouble.as_ref().is_some_and(|trouble| trouble.error.kind() == ErrorKind::RateLimited);
+        // By the server; our own pace does not bind a person.
+        let limited = |error: &Error| error.kind() == ErrorKind::RateLimited && error.code() != REFRESH_PACED;
+        let limited = live.trouble.as_ref().is_some_and(|trouble| limited(&trouble.error));
         let access = live.access.as_ref();
         let wanted = match ask {
             Ask::Stale => !blocked && !access.is_some_and(|access| access.is_fresh(turn.now)),
             Ask::Refused(generation) => !blocked && access.is_none_or(|access| access.token.generation <= generation),
             Ask::Now => !(blocked && limited),
         };
-        if wanted {
-            self.begin(turn);
+        match ask {
+            // A person's wish is not a clock gone wrong.
+            Ask::Now if wanted => self.begin_now(turn),
+            _ if wanted => self.begin(turn),
+            _ => {}
         }
     }
 

@@ -96,6 +96,26 @@ fn a05_failures_back_off_up_to_five_minutes_and_a_success_forgets_them() {
 }
 
 #[test]
+fn a09_refusals_without_end_are_paced_and_a_person_is_not() {
+    let mut bench = Bench::idle();
+    let (mut n, mut refreshes) = (1, 0);
+    for _ in 0..100 {
+        bench.effects.clear();
+        let refused = bench.live().access.as_ref().unwrap().token.generation;
+        bench = bench.later(1).step(Event::Asked(Ask::Refused(refused)));
+        if bench.name() == "looking" {
+            refreshes += 1;
+            bench = bench.looked(Looked::Read(Some(record("u1", n)))).renewed("u1", n + 1).written(Ok(Wrote::Ours));
+            n += 1;
+        }
+    }
+    assert_eq!(refreshes, 12);
+    assert_eq!(bench.live().trouble.as_ref().unwrap().error.code(), crate::codes::REFRESH_PACED);
+    assert_eq!(bench.clone().step(Event::Tick).name(), "idle");
+    assert_eq!(bench.step(Event::Asked(Ask::Now)).name(), "looking");
+}
+
+#[test]
 fn a_removal_that_failed_is_tried_again() {
     let bench = Bench::idle().step(LOCAL);
     let ticket = bench.awaited();
