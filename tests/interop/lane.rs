@@ -5,6 +5,7 @@
 //! that stops early, or checks nothing, does not.
 
 use std::{
+    fmt,
     io::{self, Write as _},
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -42,13 +43,7 @@ impl Lane {
     pub(crate) async fn run(&self, cloud: Builder) {
         let clients = match Clients::install().await {
             Ok(clients) => clients,
-            Err(reason) => {
-                let required = std::env::var(INTEROP).is_ok_and(|value| value == "required");
-                assert!(!required, "{INTEROP}=required, but {reason}");
-                // Past the capture of test output: nobody should take this for a test that ran.
-                let _ = writeln!(io::stderr(), "skipped: {reason}; {} was not run", self.script);
-                return;
-            }
+            Err(reason) => return skip(self.script, reason),
         };
         let cloud = cloud.start().await.unwrap();
         let started = now();
@@ -61,6 +56,14 @@ impl Lane {
         }
         cloud.shutdown().await;
     }
+}
+
+/// Says that `what` was not run, or fails where it has to.
+pub(crate) fn skip(what: &str, reason: impl fmt::Display) {
+    let required = std::env::var(INTEROP).is_ok_and(|value| value == "required");
+    assert!(!required, "{INTEROP}=required, but {reason}");
+    // Past the capture of test output: nobody should take this for a test that ran.
+    let _ = writeln!(io::stderr(), "skipped: {reason}; {what} was not run");
 }
 
 async fn run(clients: &Clients, script: &str, cloud: &Running, seen: &mut Seen) -> ExitStatus {

@@ -1,12 +1,18 @@
 //! Clients that other people wrote take the development cloud for the real thing.
 //!
-//! Each test starts a cloud in this process and hands its address to a script (`js/`) that uses a published
-//! client, unchanged and at a fixed version; the script prints one line per check. On a machine where the
-//! clients cannot be installed the tests say so and pass, unless `CLOUD_SDK_INTEROP=required`.
+//! Each test starts a cloud in this process. Most hand its address to a script in `js/` that uses a published
+//! client, unchanged and at a fixed version, and prints one line per check; [`curl`] calls curl. On a machine
+//! where a client is missing and cannot be installed the tests say so and pass, unless
+//! `CLOUD_SDK_INTEROP=required`. To see every check:
+//!
+//! ```text
+//! cargo test -p cloud-sdk --test interop -- --nocapture
+//! ```
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod clients;
+mod curl;
 mod lane;
 
 use std::time::Duration;
