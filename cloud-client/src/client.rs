@@ -193,8 +193,9 @@ impl Client {
         loop {
             sent += 1;
             let attempt = self.attempt(call, token.as_ref(), &request_id, reading, sent);
-            let outcome =
-                inner.clock.within(left().min(inner.attempt_timeout), attempt).await.unwrap_or_else(|| Err(late()));
+            // Cutting an attempt short only makes sense where another one may follow.
+            let limit = if call.repeatable { left().min(inner.attempt_timeout) } else { left() };
+            let outcome = inner.clock.within(limit, attempt).await.unwrap_or_else(|| Err(late()));
             let failure = match outcome {
                 Ok(Answered::Whole(reply)) if !is_success(call.service, reply.status, &reply.headers) => {
                     let refused = is_token_refusal(call.service, reply.status.as_u16(), &reply.headers, &reply.body);
@@ -299,7 +300,8 @@ impl fmt::Debug for Client {
 }
 
 impl ClientBuilder {
-    /// Limits one attempt, from connect to the last byte of a buffered answer. Default: 30 s.
+    /// Limits one attempt of a call that may be repeated, from connect to the last byte of a buffered answer. A call that
+    /// is sent once has its whole deadline. Default: 30 s.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.inner.attempt_timeout = limit;
         self

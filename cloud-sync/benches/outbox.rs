@@ -93,7 +93,6 @@ fn append(criterion: &mut Criterion) {
                 BatchSize::SmallInput,
             );
         });
-        let mut next = 0_u64;
         group.bench_function("sqlite alone", |bencher| {
             bencher.iter_batched(
                 || (0..size).map(text).collect::<Vec<_>>(),
@@ -106,8 +105,7 @@ fn append(criterion: &mut Criterion) {
                         )
                         .unwrap();
                     for text in texts {
-                        next += 1;
-                        insert.execute(params![format!("{next:036}"), text]).unwrap();
+                        insert.execute(params![uuid::Uuid::new_v4().to_string(), text]).unwrap();
                     }
                     drop(insert);
                     transaction.commit().unwrap();

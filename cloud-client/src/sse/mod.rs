@@ -1,6 +1,6 @@
 //! Event streams: bytes of a body in, events out, within bounds.
 //!
-//! body → [`guard::LineGuard`] (whole lines, no BOM, valid UTF-8, sizes bounded) → `eventsource-stream` (the grammar of
+//! body → `LineGuard` (whole lines, no BOM, valid UTF-8, sizes bounded) → `eventsource-stream` (the grammar of
 //! fields and events) → [`SseEvent`]. The guard is there because the parser alone panics on a second BOM, needs
 //! quadratic time for long lines and large chunks, has no size limit and hides comments and a lone `retry:`.
 //! Nothing is read ahead: the next chunk is pulled when the events of the last one are used up. Dropping the stream

@@ -137,6 +137,11 @@ async fn t01_every_wait_ends_at_the_deadline() {
     assert!((60..=61).contains(&(clock.monotonic() - started).as_secs()));
     assert!(error.attempts() >= 2, "one slow attempt does not use up the call");
 
+    // What is sent once has its whole deadline: a model may think for minutes.
+    let slow = Scripted::new([Step::json(200, "{}").after(Duration::from_secs(140))]);
+    let thinking = client(&slow).function("think").timeout(Duration::from_secs(150));
+    assert_eq!(thinking.invoke::<Value>(&json!({})).await.unwrap(), json!({}));
+
     let call = Call::new(Service::Rest, Method::GET).timeout(Duration::from_secs(2));
     let started = clock.monotonic();
     assert_eq!(client(&scripted).send(call).await.unwrap_err().code(), codes::TIMEOUT);
