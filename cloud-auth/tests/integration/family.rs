@@ -124,7 +124,7 @@ impl Transport for Family {
     async fn send(&self, request: Request) -> Result<Response, Error> {
         let query = request.url.query().map(|query| format!("?{query}")).unwrap_or_default();
         let target = format!("{}{query}", request.url.path());
-        let body = request.body.unwrap_or_default();
+        let body = request.body.collect().await?;
         let refresh = target.ends_with("grant_type=refresh_token");
         let lost = self.books(|books| {
             if !refresh {

@@ -2,7 +2,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::status::SignOutReason;
+use crate::{context::OrganizationId, status::SignOutReason};
 
 #[test]
 fn a03_a_token_is_shown_only_after_the_store_has_it() {
@@ -145,6 +145,23 @@ fn a_context_is_saved_without_touching_a_newer_token() {
     });
     assert_eq!(over, Some(true));
     assert_eq!(bench.step(Event::Asked(Ask::Now)).written(Ok(Wrote::Ours)).name(), "looking", "the wish is kept");
+}
+
+#[test]
+fn s0_20_a_chosen_organisation_outlives_a_reload_of_the_context() {
+    let bench = Bench::saving().step(Event::Chosen(OrganizationId::new("o2"))).written(Ok(Wrote::Ours));
+    let session = bench.live().floor;
+    let bench = bench.step(Event::ContextLoaded { session, result: Ok(context()) });
+    assert_eq!(bench.live().context.as_ref().unwrap().active().unwrap().org_id.as_str(), "o2");
+}
+
+#[test]
+fn b04_an_offline_start_waits_instead_of_spinning() {
+    let bench = Bench::restoring();
+    let ticket = bench.ticket();
+    let bench = bench.step(Event::Restored { ticket, found: Ok(Found::Login(record("u1", 1))) });
+    let bench = bench.looked(Looked::Read(Some(record("u1", 1)))).failed(connect());
+    assert!(bench.machine.wake_in(bench.now).unwrap() >= Duration::from_millis(250), "the context waits for a token");
 }
 
 /// What may happen, by number; replies use the ticket that is awaited, or an old one.
