@@ -137,7 +137,8 @@ impl CloudBuilder {
         }
         let secrets =
             self.secrets.unwrap_or_else(|| SecretStoreHandle::new(FileStore::new(self.state_dir.join("secrets.json"))));
-        let auth = Auth::builder(client.build(), secrets).key_prefix(&self.prefix).open();
+        let auth = Auth::builder(client.build(), secrets).key_prefix(&self.prefix);
+        let auth = if config.auto_login { auth.open() } else { auth.leave_stored_login().open() };
         Ok(Some(Cloud::start(Parts { config, auth, state_dir: self.state_dir, folder: self.folder })))
     }
 }

@@ -24,7 +24,7 @@ use crate::{
         Published,
         desk::{Command, Reply, SignedUp},
         expiry::{Access, Moment},
-        machine::Ask,
+        machine::{Ask, Event},
         refresher::{Parts, Refresher},
     },
     status::{AuthStatus, User},
@@ -109,6 +109,7 @@ pub struct AuthBuilder {
     store: SecretStoreHandle,
     key_prefix: String,
     leeway: Duration,
+    start: Event,
 }
 
 impl AuthBuilder {
@@ -121,6 +122,12 @@ impl AuthBuilder {
     /// Renews a token this long before it ends. Default: 60 s; less for tokens that live for minutes only.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
+        self
+    }
+
+    /// Leaves a stored login alone until somebody signs in. Default: it is taken up.
+    pub fn leave_stored_login(mut self) -> Self {
+        self.start = Event::StartedAlone;
         self
     }
 
@@ -141,6 +148,7 @@ impl AuthBuilder {
             store: self.store,
             key,
             leeway: self.leeway,
+            start: self.start,
             commands,
             published: publisher,
             events: events.clone(),
@@ -155,7 +163,7 @@ impl AuthBuilder {
 impl Auth {
     /// A session with the cloud of `client`, kept in `store`.
     pub fn builder(client: Client, store: SecretStoreHandle) -> AuthBuilder {
-        AuthBuilder { client, store, key_prefix: "CLOUD_".to_owned(), leeway: LEEWAY }
+        AuthBuilder { client, store, key_prefix: "CLOUD_".to_owned(), leeway: LEEWAY, start: Event::Started }
     }
 
     /// The client, speaking for whoever is signed in at the moment of each call.

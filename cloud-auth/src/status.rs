@@ -49,6 +49,8 @@ pub struct User {
 pub enum SignOutReason {
     /// Nobody has signed in on this machine.
     NeverSignedIn,
+    /// A stored login, if there is one, was left alone, as the host wanted.
+    NotTakenUp,
     /// Somebody asked for it.
     Asked,
     /// The server ended the session.

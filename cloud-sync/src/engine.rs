@@ -3,45 +3,30 @@
 //! Building does no network. A link is made against the cloud (the workspace must be visible), recorded in the store
 //! and then pointed to by the file in the folder; from then on everything local works without a network.
 use std::{
-    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use cloud_client::{
-    Client, Error,
-    events::{Bus, Listener},
-    rest::Order,
-    tasks::Tasks,
-};
+use cloud_client::{Client, Error, events::Listener};
 use rusqlite::{OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    codes::{ALREADY_LINKED, LINK_FILE, STORE_FAILED, WORKSPACE_GONE},
-    events::{SyncEvent, SyncState},
-    link::{LinkRecord, stamp},
+    codes::{ALREADY_LINKED, WORKSPACE_GONE},
+    events::SyncEvent,
+    link::LinkRecord,
+    scope::{Context, Scope, blocking, real_folder},
     store::Store,
-    workspace::{LinkState, Workspace},
+    workspace::Workspace,
 };
 
 /// Syncs the workspaces of one cloud. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    pub(crate) inner: Arc<Inner>,
-}
-
-pub(crate) struct Inner {
-    pub(crate) client: Client,
-    pub(crate) store: Store,
-    pub(crate) bus: Bus<SyncEvent>,
-    /// This installation's own name in message ids.
-    pub(crate) replica: String,
-    pub(crate) tasks: Tasks,
-    states: Mutex<BTreeMap<i64, Arc<LinkState>>>,
+    context: Arc<Context>,
 }
 
 /// One workspace as the cloud lists it.
@@ -82,17 +67,16 @@ impl Engine {
                 transaction.query_row("SELECT value FROM meta WHERE key = 'replica'", [], |row| row.get(0))
             })
             .await?;
-        let inner =
-            Inner { client, store, bus: Bus::default(), replica, tasks: Tasks::new(), states: Mutex::default() };
+        let context = Context::new(client, store, replica);
         if let Some(path) = set_aside {
-            inner.bus.send(SyncEvent::StoreSetAside { path: path.display().to_string() });
+            context.bus.send(SyncEvent::StoreSetAside { path: path.display().to_string() });
         }
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { context: Arc::new(context) })
     }
 
     /// Listens to what happens from now on.
     pub fn events(&self) -> Listener<SyncEvent> {
-        self.inner.bus.subscribe()
+        self.context.bus.subscribe()
     }
 
     /// The workspaces of an organisation, by name.
@@ -103,7 +87,7 @@ impl Engine {
     pub async fn list_workspaces(&self, organization: &str) -> Result<Vec<WorkspaceSummary>, Error> {
         let columns = ["id", "name", "slug", "description", "status", "task_goal", "current_step", "last_active_at"];
         let mut pages =
-            self.inner.client.table("workspaces").select(columns).eq("org_id", organization).pages("id", None, 500);
+            self.context.client.table("workspaces").select(columns).eq("org_id", organization).pages("id", None, 500);
         let mut all: Vec<WorkspaceSummary> = Vec::new();
         while let Some(page) = pages.next().await? {
             all.extend(page);
@@ -125,10 +109,10 @@ impl Engine {
     ) -> Result<WorkspaceSummary, Error> {
         let slug: String = name.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
         // The id is made here, so that a repeat after a lost answer makes no second one.
-        let id = self.inner.client.random().uuid();
+        let id = self.context.client.random().uuid();
         let row =
             json!({"id": id, "org_id": organization, "name": name, "slug": slug, "status": "idle", "created_by": user});
-        let made = self.inner.client.table("workspaces").insert(&row).fetch::<WorkspaceSummary>(["*"]).await?;
+        let made = self.context.client.table("workspaces").insert(&row).fetch::<WorkspaceSummary>(["*"]).await?;
         made.into_iter().next().ok_or_else(|| Error::new(WORKSPACE_GONE))
     }
 
@@ -144,16 +128,15 @@ impl Engine {
     /// A dropped call may have made the link; call it again.
     pub async fn link(&self, folder: &Path, user: &str, workspace_id: &str) -> Result<Workspace, Error> {
         let folder = real_folder(folder).await?;
-        let found = self.inner.client.table("workspaces").select(["id", "name"]).eq("id", workspace_id);
+        let found = self.context.client.table("workspaces").select(["id", "name"]).eq("id", workspace_id);
         let seen =
             found.one::<WorkspaceSummary>().await?.ok_or_else(|| Error::new(WORKSPACE_GONE).during("linking"))?;
 
-        let origin = self.inner.client.origin().to_string();
-        let now = stamp(self.inner.client.clock().wall());
+        let origin = self.context.client.origin().to_string();
+        let now = self.context.now();
         let (user, id, name, shown) =
             (user.to_owned(), seen.id.clone(), seen.name.clone(), folder.display().to_string());
-        let link = self
-            .inner
+        let link = self.context
             .store
             .write(move |transaction| {
                 let other: Option<String> = transaction
@@ -179,7 +162,7 @@ impl Engine {
             })
             .await?;
         let (link, user, linked_at) = link.ok_or_else(|| Error::new(ALREADY_LINKED).during("linking"))?;
-        let workspace = Workspace::new(self.clone(), link, seen.id.clone(), user, folder.clone());
+        let workspace = self.workspace(link, &seen.id, &user, &folder);
 
         blocking(move || {
             let mut record = LinkRecord::read_own(&folder, &seen.id)?
@@ -188,7 +171,7 @@ impl Engine {
             record.write(&folder)
         })
         .await?;
-        self.inner.bus.send(SyncEvent::Linked {
+        self.context.bus.send(SyncEvent::Linked {
             workspace_id: workspace.id().to_owned(),
             folder: workspace.folder().display().to_string(),
         });
@@ -204,9 +187,8 @@ impl Engine {
     pub async fn linked(&self, folder: &Path, user: &str) -> Result<Option<Workspace>, Error> {
         let folder = real_folder(folder).await?;
         let (origin, user, shown) =
-            (self.inner.client.origin().to_string(), user.to_owned(), folder.display().to_string());
-        let found = self
-            .inner
+            (self.context.client.origin().to_string(), user.to_owned(), folder.display().to_string());
+        let found = self.context
             .store
             .read(move |connection| {
                 connection
@@ -218,7 +200,7 @@ impl Engine {
                     .optional()
             })
             .await?;
-        Ok(found.map(|(link, id, user)| Workspace::new(self.clone(), link, id, user, folder)))
+        Ok(found.map(|(link, id, user)| self.workspace(link, &id, &user, &folder)))
     }
 
     /// What a link file in `folder` proposes, for a host that wants to ask its user; it does nothing by itself.
@@ -234,50 +216,16 @@ impl Engine {
     /// Stops background work and waits for it, at most `limit`. Nothing is lost: what was not sent stays stored.
     /// `false` when something was still running.
     pub async fn close(&self, limit: Duration) -> bool {
-        self.inner.tasks.close(self.inner.client.clock(), limit).await
+        self.context.tasks.close(self.context.client.clock(), limit).await
     }
 
-    pub(crate) fn state(&self, link: i64) -> Arc<LinkState> {
-        let mut states = self.inner.states.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(states.entry(link).or_default())
-    }
-
-    /// Records and tells a new state, once (D4).
-    pub(crate) fn tell_state(&self, workspace: &Workspace, state: SyncState) {
-        if self.state(workspace.link()).replace(state) != state {
-            tracing::info!(workspace = workspace.id(), ?state, "sync state");
-            self.inner.bus.send(SyncEvent::State { workspace_id: workspace.id().to_owned(), state });
-        }
-    }
-
-    pub(crate) fn now(&self) -> String {
-        stamp(self.inner.client.clock().wall())
-    }
-
-    /// Conversations of a workspace, oldest first.
-    pub(crate) fn oldest_first() -> [Order; 2] {
-        [Order::asc("created_at"), Order::asc("id")]
+    fn workspace(&self, link: i64, id: &str, user: &str, folder: &Path) -> Workspace {
+        Workspace::new(Scope::new(Arc::clone(&self.context), link, id, user, folder))
     }
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("origin", self.inner.client.origin()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("origin", self.context.client.origin()).finish_non_exhaustive()
     }
-}
-
-/// Runs file work off the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|cause| Err(Error::new(STORE_FAILED).with_source(cause)))
-}
-
-async fn real_folder(folder: &Path) -> Result<PathBuf, Error> {
-    let folder = folder.to_owned();
-    blocking(move || {
-        std::fs::canonicalize(folder)
-            .map_err(|cause| Error::new(LINK_FILE).during("finding the folder").with_source(cause))
-    })
-    .await
 }

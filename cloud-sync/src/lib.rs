@@ -30,6 +30,7 @@ mod events;
 mod ids;
 pub mod link;
 mod privacy;
+mod scope;
 mod store;
 pub mod workspace;
 

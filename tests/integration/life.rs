@@ -80,6 +80,21 @@ async fn l02_closing_keeps_the_login_and_signing_out_ends_it() {
 }
 
 #[tokio::test]
+async fn without_auto_login_a_stored_login_waits_untouched() {
+    let server = cloud().await;
+    let mut app = App::new(&server);
+    stop(app.start_signed_in(&server.demo().people[0]).await).await;
+    app.config.auto_login = false;
+    let cloud = app.start().await;
+    assert!(!cloud.auth().settled().await.is_signed_in());
+    stop(cloud).await;
+    app.config.auto_login = true;
+    let cloud = app.start().await;
+    assert!(cloud.auth().settled().await.is_signed_in());
+    stop(cloud).await;
+}
+
+#[tokio::test]
 async fn a_linked_folder_syncs_by_itself_and_is_taken_up_again_at_the_next_start() {
     let server = cloud().await;
     let [ada, grace] = &server.demo().people;

@@ -70,6 +70,8 @@ pub(crate) struct Parts {
     pub(crate) store: SecretStoreHandle,
     pub(crate) key: SecretKey,
     pub(crate) leeway: Duration,
+    /// What begins it: `Started` or `StartedAlone`.
+    pub(crate) start: Event,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) published: watch::Sender<Published>,
     pub(crate) events: Bus<AuthEvent>,
@@ -80,6 +82,7 @@ pub(crate) struct Parts {
 /// See the module.
 pub(crate) struct Refresher {
     machine: Machine,
+    start: Option<Event>,
     client: Client,
     gotrue: Gotrue,
     vault: Vault,
@@ -105,10 +108,11 @@ pub(crate) struct Refresher {
 
 impl Refresher {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { client, store, key, leeway, commands, published, events, stop, abort } = parts;
+        let Parts { client, store, key, leeway, start, commands, published, events, stop, abort } = parts;
         let (clock, random) = (client.clock().clone(), client.random().clone());
         Self {
             machine: Machine::new(leeway),
+            start: Some(start),
             gotrue: Gotrue::new(client.clone()),
             vault: Vault::new(store, key, client.origin().as_str().to_owned(), clock.clone()),
             client,
@@ -134,7 +138,9 @@ impl Refresher {
 
     /// Runs until told to stop, or until nobody holds a handle any more.
     pub(crate) async fn run(mut self) {
-        self.step(Event::Started);
+        if let Some(start) = self.start.take() {
+            self.step(start);
+        }
         let mut stopping = false;
         // Stopped only here and only when no refresh token is on its way: what was spent is followed by its answer.
         while !stopping || self.machine.is_busy() {

@@ -11,7 +11,7 @@ use crate::{
     ids,
     link::{ConversationLink, stamp},
     privacy,
-    workspace::Workspace,
+    scope::Scope,
 };
 
 /// The longest message, in bytes.
@@ -132,15 +132,12 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
 }
 
 impl Conversation {
-    pub(crate) async fn open(workspace: Workspace, name: &str) -> Result<Self, Error> {
+    pub(crate) async fn open(scope: Scope, name: &str) -> Result<Self, Error> {
         if name.is_empty() || name.chars().count() > NAME_LIMIT || name.chars().any(char::is_control) {
             return Err(Error::new(BAD_NAME).during("opening a conversation"));
         }
-        let (link, stored) = (workspace.link(), name.to_owned());
-        let row = workspace
-            .engine
-            .inner
-            .store
+        let (link, stored) = (scope.link, name.to_owned());
+        let row = scope
             .write(move |transaction| {
                 transaction.execute(
                     "INSERT OR IGNORE INTO conversations (link, name) VALUES (?1, ?2)",
@@ -153,7 +150,7 @@ impl Conversation {
                 )
             })
             .await?;
-        Ok(Self { workspace, row, name: name.to_owned() })
+        Ok(Self { scope, row, name: name.to_owned() })
     }
 
     /// Appends a message and gives its id. It is durable when this returns, and is sent with the next push. No network.
@@ -184,15 +181,13 @@ impl Conversation {
                 .during("appending messages")
                 .with_detail(format!("message {}", at + 1)));
         }
-        let inner = &self.workspace.engine.inner;
+        let context = &self.scope.context;
         // Ids are named by the cloud, the workspace and the local name: known before the cloud ever saw the conversation.
         let namespace =
-            ids::conversation_namespace(&inner.client.origin().to_string(), self.workspace.id(), &self.name);
+            ids::conversation_namespace(&context.client.origin().to_string(), self.scope.workspace(), &self.name);
         let (row, user, replica, now) =
-            (self.row, self.workspace.user().to_owned(), inner.replica.clone(), self.workspace.engine.now());
-        let stored = inner
-            .store
-            .write(move |transaction| {
+            (self.row, self.scope.user().to_owned(), context.replica.clone(), self.scope.context.now());
+        let stored = self.scope.write(move |transaction| {
                 let mut next: i64 = transaction
                     .prepare_cached("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'messages'")?
                     .query_row([], |row| row.get(0))?;
@@ -215,7 +210,7 @@ impl Conversation {
                 Ok(made)
             })
             .await?;
-        self.workspace.state_cell().changed.notify_one();
+        self.scope.cell().changed.notify_one();
         Ok(stored)
     }
 
@@ -227,10 +222,7 @@ impl Conversation {
     /// `sync.store_failed`.
     pub async fn messages(&self) -> Result<Vec<Message>, Error> {
         let row = self.row;
-        self.workspace
-            .engine
-            .inner
-            .store
+        self.scope
             .read(move |connection| {
                 connection
                     .prepare_cached(&format!(
@@ -249,7 +241,7 @@ impl Conversation {
     /// `sync.store_failed`.
     pub async fn pending(&self) -> Result<usize, Error> {
         let row = self.row;
-        self.workspace.engine.inner.store.read(move |connection| count_pending(connection, row)).await
+        self.scope.read(move |connection| count_pending(connection, row)).await
     }
 
     /// Puts parked messages back among those that wait; gives how many.
@@ -260,10 +252,7 @@ impl Conversation {
     pub async fn retry_parked(&self) -> Result<usize, Error> {
         let row = self.row;
         let retried = self
-            .workspace
-            .engine
-            .inner
-            .store
+            .scope
             .write(move |transaction| {
                 transaction.execute(
                     "UPDATE messages SET state = 'pending', reason = NULL WHERE conversation = ?1 AND state = 'parked'",
@@ -271,16 +260,13 @@ impl Conversation {
                 )
             })
             .await?;
-        self.workspace.state_cell().changed.notify_one();
+        self.scope.cell().changed.notify_one();
         Ok(retried)
     }
 
     pub(super) async fn stored_cloud_id(&self) -> Result<Option<String>, Error> {
         let row = self.row;
-        self.workspace
-            .engine
-            .inner
-            .store
+        self.scope
             .read(move |connection| {
                 connection.query_row("SELECT cloud_id FROM conversations WHERE id = ?1", [row], |row| row.get(0))
             })
@@ -289,10 +275,7 @@ impl Conversation {
 
     pub(super) async fn store_cloud_id(&self, id: String) -> Result<(), Error> {
         let row = self.row;
-        self.workspace
-            .engine
-            .inner
-            .store
+        self.scope
             .write(move |transaction| {
                 transaction.execute("UPDATE conversations SET cloud_id = ?2 WHERE id = ?1", params![row, id])
             })
@@ -309,12 +292,9 @@ pub(super) fn count_pending(connection: &rusqlite::Connection, row: i64) -> rusq
 }
 
 /// All conversations of a workspace known here.
-pub(crate) async fn known(workspace: &Workspace) -> Result<Vec<Conversation>, Error> {
-    let link = workspace.link();
-    let rows: Vec<(i64, String)> = workspace
-        .engine
-        .inner
-        .store
+pub(crate) async fn known(scope: &Scope) -> Result<Vec<Conversation>, Error> {
+    let link = scope.link;
+    let rows: Vec<(i64, String)> = scope
         .read(move |connection| {
             connection
                 .prepare_cached("SELECT id, name FROM conversations WHERE link = ?1 ORDER BY name")?
@@ -322,16 +302,13 @@ pub(crate) async fn known(workspace: &Workspace) -> Result<Vec<Conversation>, Er
                 .collect()
         })
         .await?;
-    Ok(rows.into_iter().map(|(row, name)| Conversation { workspace: workspace.clone(), row, name }).collect())
+    Ok(rows.into_iter().map(|(row, name)| Conversation { scope: scope.clone(), row, name }).collect())
 }
 
 /// Takes up conversations that the cloud lists: under their name where it is free, else under a name of their own.
-pub(super) async fn adopt(workspace: &Workspace, found: Vec<CloudConversation>) -> Result<(), Error> {
-    let link = workspace.link();
-    workspace
-        .engine
-        .inner
-        .store
+pub(super) async fn adopt(scope: &Scope, found: Vec<CloudConversation>) -> Result<(), Error> {
+    let link = scope.link;
+    scope
         .write(move |transaction| {
             for CloudConversation { id, name } in found {
                 let seen = transaction

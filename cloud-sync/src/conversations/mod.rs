@@ -20,24 +20,16 @@ pub use push::Sent;
 
 use crate::{
     codes::{NO_ORDER, WORKSPACE_GONE},
-    engine::Engine,
     ids,
-    workspace::Workspace,
+    scope::{Columns, Scope},
 };
 
 /// One conversation of a linked workspace. Cheap to clone.
 #[derive(Clone)]
 pub struct Conversation {
-    pub(crate) workspace: Workspace,
+    pub(crate) scope: Scope,
     pub(crate) row: i64,
     name: String,
-}
-
-/// What the cloud's `messages` table can do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Columns {
-    /// The time at which a message was written, next to the time at which it arrived.
-    pub(crate) written_at: bool,
 }
 
 impl Conversation {
@@ -56,7 +48,7 @@ impl Conversation {
     ///
     /// Cancel safe: what was sent without being confirmed is recognised by its id next time.
     pub async fn push(&self) -> Result<Sent, Error> {
-        let cell = self.workspace.state_cell();
+        let cell = self.scope.cell();
         let _alone = cell.alone().await;
         self.push_steps().await
     }
@@ -71,16 +63,16 @@ impl Conversation {
     ///
     /// Cancel safe: rows and cursor move together.
     pub async fn pull(&self) -> Result<usize, Error> {
-        let cell = self.workspace.state_cell();
+        let cell = self.scope.cell();
         let _alone = cell.alone().await;
         self.pull_steps().await
     }
 
     /// What the cloud's `messages` table can do, asked once for each link.
     pub(crate) async fn columns(&self) -> Result<Columns, Error> {
-        let cell = self.workspace.state_cell();
+        let cell = self.scope.cell();
         let columns = cell.columns.get_or_try_init(|| async {
-            let table = self.workspace.engine.inner.client.table("messages");
+            let table = self.scope.table("messages");
             let probe = |columns: &[&'static str]| table.select(columns.iter().copied()).limit(1);
             let missing = |error: &Error| error.kind() == ErrorKind::Incompatible;
             match probe(&["seq", "client_created_at"]).fetch::<Value>().await {
@@ -114,18 +106,17 @@ impl Conversation {
         if let Some(known) = self.stored_cloud_id().await? {
             return Ok(known);
         }
-        let table = self.workspace.engine.inner.client.table("conversations");
-        let [by_time, by_id] = Engine::oldest_first();
-        let named = table.select(["id"]).eq("workspace_id", self.workspace.id()).eq("name", &self.name);
-        let find = named.order(by_time).order(by_id).limit(1);
+        let table = self.scope.table("conversations");
+        let named = table.select(["id"]).eq("workspace_id", self.scope.workspace()).eq("name", &self.name);
+        let find = named.order("created_at").order("id").limit(1);
         let found = find.fetch::<CloudConversation>().await?.into_iter().next();
         let id = match found {
             Some(found) => found.id,
             None => {
-                let id = ids::conversation_id(self.workspace.id(), &self.name).to_string();
+                let id = ids::conversation_id(self.scope.workspace(), &self.name).to_string();
                 let row = json!({
-                    "id": id, "workspace_id": self.workspace.id(), "name": self.name,
-                    "conversation_type": "chat", "started_by": self.workspace.user(),
+                    "id": id, "workspace_id": self.scope.workspace(), "name": self.name,
+                    "conversation_type": "chat", "started_by": self.scope.user(),
                 });
                 table.insert(&row).ignore_duplicates().send().await?;
                 let made = table.select(["id"]).eq("id", &id).one::<CloudConversation>().await?;
@@ -146,12 +137,12 @@ pub(crate) struct CloudConversation {
 }
 
 /// Finds the conversations of the workspace that other devices and people began.
-pub(crate) async fn discover(workspace: &Workspace) -> Result<(), Error> {
-    let table = workspace.engine.inner.client.table("conversations");
+pub(crate) async fn discover(scope: &Scope) -> Result<(), Error> {
+    let table = scope.table("conversations");
     let mut pages =
-        table.select(["id", "name"]).eq("workspace_id", workspace.id()).pages::<CloudConversation>("id", None, 500);
+        table.select(["id", "name"]).eq("workspace_id", scope.workspace()).pages::<CloudConversation>("id", None, 500);
     while let Some(page) = pages.next().await? {
-        local::adopt(workspace, page).await?;
+        local::adopt(scope, page).await?;
     }
     Ok(())
 }

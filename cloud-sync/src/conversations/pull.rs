@@ -33,7 +33,7 @@ impl Conversation {
         let written_at = self.columns().await?.written_at;
         let mut columns = vec!["id", "seq", "role", "content", "sender_user_id", "sender_agent_id", "created_at"];
         columns.extend(written_at.then_some("client_created_at"));
-        let table = self.workspace.engine.inner.client.table("messages");
+        let table = self.scope.table("messages");
         let (mut size, mut received) = (PAGE_ROWS, 0);
         loop {
             let cursor = self.cursor().await?;
@@ -54,17 +54,14 @@ impl Conversation {
             received += new;
             if new > 0 {
                 let conversation = self.name().to_owned();
-                self.workspace.engine.inner.bus.send(SyncEvent::MessagesReceived { conversation, count: new });
+                self.scope.tell(SyncEvent::MessagesReceived { conversation, count: new });
             }
         }
     }
 
     async fn cursor(&self) -> Result<i64, Error> {
         let row = self.row;
-        self.workspace
-            .engine
-            .inner
-            .store
+        self.scope
             .read(move |connection| {
                 connection.query_row("SELECT cursor FROM conversations WHERE id = ?1", [row], |row| row.get(0))
             })
@@ -74,11 +71,7 @@ impl Conversation {
     /// Stores a page and moves the cursor; gives how many messages were not known here.
     async fn apply(&self, page: Vec<Incoming>) -> Result<usize, Error> {
         let row = self.row;
-        self.workspace
-            .engine
-            .inner
-            .store
-            .write(move |transaction| {
+        self.scope.write(move |transaction| {
                 let mut arrive = transaction.prepare_cached(
                     "UPDATE messages SET seq = ?3, created_at = ?4, reason = NULL,
                             state = CASE state WHEN 'received' THEN 'received' ELSE 'sent' END

@@ -114,10 +114,7 @@ impl Conversation {
 
     async fn next_batch(&self) -> Result<Vec<Waiting>, Error> {
         let row = self.row;
-        self.workspace
-            .engine
-            .inner
-            .store
+        self.scope
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(
                     "SELECT local_seq, id, role, content, sender_user_id, written_at FROM messages
@@ -158,7 +155,7 @@ impl Conversation {
                 client_created_at: waiting.written_at.as_deref().filter(|_| written_at),
             })
             .collect();
-        let table = self.workspace.engine.inner.client.table("messages");
+        let table = self.scope.table("messages");
         let arrived: Vec<Arrived> = table.insert(&rows).ignore_duplicates().fetch(["id", "seq", "created_at"]).await?;
         let mut proven: BTreeMap<String, Arrived> = arrived.into_iter().map(|row| (row.id.clone(), row)).collect();
 
@@ -199,10 +196,7 @@ impl Conversation {
             part.iter().filter_map(|waiting| Some((waiting.local_seq, proven.get(&waiting.id)?.clone()))).collect();
         let count = rows.len();
         let pending = self
-            .workspace
-            .engine
-            .inner
-            .store
+            .scope
             .write(move |transaction| {
                 let mut update = transaction.prepare_cached(
                     "UPDATE messages SET state = 'sent', seq = ?2, created_at = ?3, reason = NULL WHERE local_seq = ?1",
@@ -215,17 +209,14 @@ impl Conversation {
             .await?;
         if count > 0 {
             let conversation = self.name().to_owned();
-            self.workspace.engine.inner.bus.send(SyncEvent::MessagesSent { conversation, count, pending });
+            self.scope.tell(SyncEvent::MessagesSent { conversation, count, pending });
         }
         Ok(())
     }
 
     async fn park(&self, waiting: Waiting, reason: String) -> Result<(), Error> {
         let told = reason.clone();
-        self.workspace
-            .engine
-            .inner
-            .store
+        self.scope
             .write(move |transaction| {
                 transaction.execute(
                     "UPDATE messages SET state = 'parked', reason = ?2 WHERE local_seq = ?1",
@@ -233,7 +224,7 @@ impl Conversation {
                 )
             })
             .await?;
-        self.workspace.engine.inner.bus.send(SyncEvent::MessageParked {
+        self.scope.tell(SyncEvent::MessageParked {
             conversation: self.name().to_owned(),
             id: waiting.id,
             reason: told,

@@ -43,14 +43,14 @@ const PAUSE_LIMIT: Duration = Duration::from_secs(300);
 impl Workspace {
     /// Syncs from now on without being asked, until the engine is closed or [`StopSync`] is dropped.
     pub fn keep_synced(&self, when: AutoSync) -> StopSync {
-        let stop = self.engine.inner.tasks.stop_signal();
+        let stop = self.scope.context.tasks.stop_signal();
         let own = stop.clone();
         // The task must not keep the engine, and so itself, alive: it holds a handle only while it syncs.
-        let clock = self.engine.inner.client.clock().clone();
-        let random = self.engine.inner.client.random().clone();
-        let cell = self.state_cell();
-        let weak = self.downgrade();
-        self.engine.inner.tasks.spawn(async move {
+        let clock = self.scope.context.client.clock().clone();
+        let random = self.scope.context.client.random().clone();
+        let cell = self.scope.cell();
+        let weak = self.scope.downgrade();
+        self.scope.context.tasks.spawn(async move {
             let mut failures = 0_u32;
             loop {
                 let pause =
@@ -66,7 +66,7 @@ impl Workspace {
                     }
                     () = clock.sleep(pause) => {}
                 }
-                let Some(workspace) = weak.upgrade() else { return };
+                let Some(workspace) = weak.upgrade().map(Self::new) else { return };
                 // Stopped between steps is safe: whatever was sent is recognised by the next sync.
                 match own.run_until_cancelled(workspace.sync()).await {
                     None => return,

@@ -6,11 +6,7 @@ mod auto;
 mod merge;
 mod state;
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
-};
+use std::{fmt, path::Path};
 
 use cloud_client::{Error, ErrorKind};
 use rusqlite::params;
@@ -20,47 +16,15 @@ pub use state::{Choice, Conflict, Pushed, WorkspaceState};
 
 use crate::{
     conversations::{self, Conversation},
-    engine::{self, Engine, blocking},
     events::{SyncEvent, SyncState},
     link::LinkRecord,
+    scope::{Scope, blocking},
 };
 
 /// A folder and its cloud workspace, for one user. Cheap to clone.
 #[derive(Clone)]
 pub struct Workspace {
-    pub(crate) engine: Engine,
-    link: i64,
-    id: String,
-    user: String,
-    folder: PathBuf,
-}
-
-/// What the engine keeps in memory for one link.
-#[derive(Debug, Default)]
-pub(crate) struct LinkState {
-    /// Held for the length of a sync: excluding others is the point.
-    at_work: tokio::sync::Mutex<()>,
-    /// Told by every local change.
-    pub(crate) changed: tokio::sync::Notify,
-    state: Mutex<SyncState>,
-    /// What the cloud's `messages` table can do; asked once.
-    pub(crate) columns: tokio::sync::OnceCell<conversations::Columns>,
-}
-
-impl LinkState {
-    /// Sets the state and gives the one before.
-    pub(crate) fn replace(&self, state: SyncState) -> SyncState {
-        std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), state)
-    }
-
-    /// Waits until no other sync of this link is at work.
-    pub(crate) async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.at_work.lock().await
-    }
-
-    fn current(&self) -> SyncState {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    scope: Scope,
 }
 
 /// What one sync did.
@@ -82,36 +46,28 @@ pub struct SyncReport {
 }
 
 impl Workspace {
-    pub(crate) fn new(engine: Engine, link: i64, id: String, user: String, folder: PathBuf) -> Self {
-        Self { engine, link, id, user, folder }
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self { scope }
     }
 
     /// The cloud's id.
     pub fn id(&self) -> &str {
-        &self.id
+        self.scope.workspace()
     }
 
     /// The user this link belongs to.
     pub fn user(&self) -> &str {
-        &self.user
+        self.scope.user()
     }
 
     /// The local folder.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.scope.folder()
     }
 
     /// How the sync stands.
     pub fn sync_state(&self) -> SyncState {
-        self.engine.state(self.link).current()
-    }
-
-    pub(crate) fn link(&self) -> i64 {
-        self.link
-    }
-
-    pub(crate) fn state_cell(&self) -> Arc<LinkState> {
-        self.engine.state(self.link)
+        self.scope.cell().state()
     }
 
     /// The conversation that goes by `name` here ("chat", "research"); made if there is none. No network.
@@ -120,7 +76,7 @@ impl Workspace {
     ///
     /// `sync.bad_name` for a name that is empty, too long or holds control characters.
     pub async fn conversation(&self, name: &str) -> Result<Conversation, Error> {
-        Conversation::open(self.clone(), name).await
+        Conversation::open(self.scope.clone(), name).await
     }
 
     /// All conversations known here, by name. No network.
@@ -129,7 +85,7 @@ impl Workspace {
     ///
     /// `sync.store_failed`.
     pub async fn conversations(&self) -> Result<Vec<Conversation>, Error> {
-        conversations::known(self).await
+        conversations::known(&self.scope).await
     }
 
     /// Syncs state and conversations once, both ways, as the link's settings say.
@@ -142,9 +98,9 @@ impl Workspace {
     ///
     /// Cancel safe: each step is whole in the store, and steps that were sent are recognised by the next sync.
     pub async fn sync(&self) -> Result<SyncReport, Error> {
-        let cell = self.state_cell();
+        let cell = self.scope.cell();
         let _alone = cell.alone().await;
-        self.engine.tell_state(self, SyncState::Syncing);
+        self.scope.tell_state(SyncState::Syncing);
         let result = self.sync_steps().await;
         let state = match &result {
             Ok(_) => SyncState::Synced,
@@ -153,12 +109,12 @@ impl Workspace {
             }
             Err(_) => SyncState::Error,
         };
-        self.engine.tell_state(self, state);
+        self.scope.tell_state(state);
         result
     }
 
     async fn sync_steps(&self) -> Result<SyncReport, Error> {
-        let folder = self.folder.clone();
+        let folder = self.folder().to_owned();
         // A link file that cannot be read changes nothing: its settings are then the documented defaults.
         let wanted = blocking(move || Ok(LinkRecord::read(&folder).ok().flatten()))
             .await?
@@ -170,7 +126,7 @@ impl Workspace {
             (report.pushed, report.pulled, report.conflicts) = (pushed.fields, pushed.pulled, pushed.conflicts);
         }
         if wanted.sync_conversations {
-            conversations::discover(self).await?;
+            conversations::discover(&self.scope).await?;
             for conversation in self.conversations().await? {
                 let sent = conversation.push_steps().await?;
                 (report.sent, report.parked) = (report.sent + sent.sent, report.parked + sent.parked);
@@ -191,7 +147,7 @@ impl Workspace {
     ///
     /// Cancel safe, as [`Workspace::sync`].
     pub async fn push(&self) -> Result<Pushed, Error> {
-        let cell = self.state_cell();
+        let cell = self.scope.cell();
         let _alone = cell.alone().await;
         self.exchange_state(false).await
     }
@@ -206,7 +162,7 @@ impl Workspace {
     ///
     /// Cancel safe.
     pub async fn pull(&self) -> Result<Pushed, Error> {
-        let cell = self.state_cell();
+        let cell = self.scope.cell();
         let _alone = cell.alone().await;
         self.pull_state().await
     }
@@ -217,41 +173,37 @@ impl Workspace {
     ///
     /// `sync.store_failed`, `sync.link_file`.
     pub async fn unlink(&self) -> Result<(), Error> {
-        let cell = self.state_cell();
+        let cell = self.scope.cell();
         let _alone = cell.alone().await;
-        let link = self.link;
-        self.engine
-            .inner
-            .store
+        let link = self.scope.link;
+        self.scope
             .write(move |transaction| transaction.execute("UPDATE links SET active = 0 WHERE id = ?1", [link]))
             .await?;
-        let (folder, id) = (self.folder.clone(), self.id.clone());
+        let (folder, id) = (self.folder().to_owned(), self.id().to_owned());
         blocking(move || match LinkRecord::read(&folder) {
             // Somebody else's file is left alone.
             Ok(Some(record)) if record.cloud_workspace_id == id => LinkRecord::remove(&folder),
             _ => Ok(()),
         })
         .await?;
-        self.engine.inner.bus.send(SyncEvent::Unlinked { workspace_id: self.id.clone() });
+        self.scope.tell(SyncEvent::Unlinked { workspace_id: self.id().to_owned() });
         Ok(())
     }
 
     /// Brings the link file up to date when this sync moved something.
     async fn write_link_file(&self, report: &SyncReport) -> Result<(), Error> {
-        let (link, now) = (self.link, self.engine.now());
+        let (link, now) = (self.scope.link, self.scope.context.now());
         let at = now.clone();
         let conversations = self
-            .engine
-            .inner
-            .store
+            .scope
             .write(move |transaction| {
                 transaction.execute("UPDATE links SET last_sync_at = ?2 WHERE id = ?1", params![link, at])?;
                 conversations::link_entries(transaction, link)
             })
             .await?;
         let moved = *report != SyncReport::default();
-        let folder = self.folder.clone();
-        let id = self.id.clone();
+        let folder = self.folder().to_owned();
+        let id = self.id().to_owned();
         let written = blocking(move || {
             let Some(mut record) = LinkRecord::read(&folder)?.filter(|record| record.cloud_workspace_id == id) else {
                 return Ok(());
@@ -278,36 +230,8 @@ impl Workspace {
     }
 }
 
-/// A workspace that does not keep its engine alive.
-pub(crate) struct WeakWorkspace {
-    engine: Weak<engine::Inner>,
-    link: i64,
-    id: String,
-    user: String,
-    folder: PathBuf,
-}
-
-impl WeakWorkspace {
-    fn upgrade(&self) -> Option<Workspace> {
-        let engine = Engine { inner: self.engine.upgrade()? };
-        Some(Workspace::new(engine, self.link, self.id.clone(), self.user.clone(), self.folder.clone()))
-    }
-}
-
-impl Workspace {
-    fn downgrade(&self) -> WeakWorkspace {
-        WeakWorkspace {
-            engine: Arc::downgrade(&self.engine.inner),
-            link: self.link,
-            id: self.id.clone(),
-            user: self.user.clone(),
-            folder: self.folder.clone(),
-        }
-    }
-}
-
 impl fmt::Debug for Workspace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workspace").field("id", &self.id).field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Workspace").field("id", &self.id()).field("folder", &self.folder()).finish_non_exhaustive()
     }
 }

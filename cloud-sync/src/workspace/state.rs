@@ -94,10 +94,8 @@ impl Workspace {
         if let Some((field, _)) = values.iter().find(|(field, value)| !fits(field, value)) {
             return Err(Error::new(BAD_VALUE).during("changing the workspace").with_detail(field));
         }
-        let link = self.link();
-        self.engine
-            .inner
-            .store
+        let link = self.scope.link;
+        self.scope
             .write(move |transaction| {
                 let stored = read(transaction, link)?;
                 for (field, value) in values {
@@ -115,7 +113,7 @@ impl Workspace {
                 Ok(())
             })
             .await?;
-        self.state_cell().changed.notify_one();
+        self.scope.cell().changed.notify_one();
         Ok(())
     }
 
@@ -125,9 +123,8 @@ impl Workspace {
     ///
     /// `sync.store_failed`.
     pub async fn state(&self) -> Result<WorkspaceState, Error> {
-        let link = self.link();
-        let Stored { base, changes, .. } =
-            self.engine.inner.store.write(move |transaction| read(transaction, link)).await?;
+        let link = self.scope.link;
+        let Stored { base, changes, .. } = self.scope.write(move |transaction| read(transaction, link)).await?;
         let known = base.is_some();
         let mut fields = base.unwrap_or_default();
         let unsent = changes.keys().cloned().collect();
@@ -141,10 +138,8 @@ impl Workspace {
     ///
     /// `sync.store_failed`.
     pub async fn conflicts(&self) -> Result<Vec<Conflict>, Error> {
-        let link = self.link();
-        self.engine
-            .inner
-            .store
+        let link = self.scope.link;
+        self.scope
             .read(move |connection| {
                 connection
                     .prepare_cached(
@@ -172,12 +167,8 @@ impl Workspace {
     ///
     /// `sync.store_failed`.
     pub async fn settle_conflict(&self, conflict: i64, choice: Choice) -> Result<bool, Error> {
-        let link = self.link();
-        let settled = self
-            .engine
-            .inner
-            .store
-            .write(move |transaction| {
+        let link = self.scope.link;
+        let settled = self.scope.write(move |transaction| {
                 let found = transaction
                     .prepare_cached(
                         "UPDATE conflicts SET settled = 1 WHERE id = ?1 AND link = ?2 AND NOT settled RETURNING field, local_value",
@@ -191,7 +182,7 @@ impl Workspace {
             })
             .await?;
         if settled && choice == Choice::Local {
-            self.state_cell().changed.notify_one();
+            self.scope.cell().changed.notify_one();
         }
         Ok(settled)
     }
@@ -214,8 +205,8 @@ impl Workspace {
                 stored.changes.into_iter().map(|(field, change)| (field, change.local)).collect();
             self.attempt(sent.clone()).await?;
             let mut body: Map<String, Value> = sent.clone().into_iter().collect();
-            body.insert("last_active_at".into(), self.engine.now().into());
-            let table = self.engine.inner.client.table("workspaces");
+            body.insert("last_active_at".into(), self.scope.context.now().into());
+            let table = self.scope.table("workspaces");
             let conditional = table.update(&body).eq("id", self.id()).filter(Filter::eq("updated_at", &version));
             // The condition makes a repeat harmless: once it was carried out, the version is another.
             let rows: Vec<Map<String, Value>> = conditional.repeatable().fetch(["*"]).await?;
@@ -242,14 +233,12 @@ impl Workspace {
 
     /// Reads the row and merges it in one commit.
     pub(super) async fn pull_state(&self) -> Result<Pushed, Error> {
-        let query = self.engine.inner.client.table("workspaces").select(["*"]).eq("id", self.id());
+        let query = self.scope.table("workspaces").select(["*"]).eq("id", self.id());
         let row = query.one::<Map<String, Value>>().await?;
         let row = row.ok_or_else(|| Error::new(WORKSPACE_GONE).during("pulling the workspace"))?;
-        let (link, now) = (self.link(), self.engine.now());
+        let (link, now) = (self.scope.link, self.scope.context.now());
         let (pulled, conflicts) = self
-            .engine
-            .inner
-            .store
+            .scope
             .write(move |transaction| {
                 let stored = read(transaction, link)?;
                 let cloud = synced_fields(&row);
@@ -268,10 +257,10 @@ impl Workspace {
             })
             .await?;
         if !pulled.is_empty() {
-            self.tell(SyncEvent::Pulled { workspace_id: self.id().to_owned(), fields: pulled.clone() });
+            self.scope.tell(SyncEvent::Pulled { workspace_id: self.id().to_owned(), fields: pulled.clone() });
         }
         for conflict in &conflicts {
-            self.tell(SyncEvent::Conflict {
+            self.scope.tell(SyncEvent::Conflict {
                 workspace_id: self.id().to_owned(),
                 conflict: conflict.id,
                 field: conflict.field.clone(),
@@ -284,10 +273,8 @@ impl Workspace {
 
     /// Notes what is about to be sent: should its answer be lost, the cloud's copy of it is no stranger's change.
     async fn attempt(&self, sent: BTreeMap<String, Value>) -> Result<(), Error> {
-        let link = self.link();
-        self.engine
-            .inner
-            .store
+        let link = self.scope.link;
+        self.scope
             .write(move |transaction| {
                 let stored = read(transaction, link)?;
                 for (field, value) in sent {
@@ -307,11 +294,9 @@ impl Workspace {
 
     /// The cloud took `sent` and answered with `row`. A field that was changed again meanwhile stays unsent.
     async fn confirm(&self, row: Map<String, Value>, sent: BTreeMap<String, Value>) -> Result<(), Error> {
-        let link = self.link();
+        let link = self.scope.link;
         let fields: Vec<String> = sent.keys().cloned().collect();
-        self.engine
-            .inner
-            .store
+        self.scope
             .write(move |transaction| {
                 put_base(transaction, link, &row)?;
                 for (field, value) in &sent {
@@ -325,17 +310,13 @@ impl Workspace {
                 Ok(())
             })
             .await?;
-        self.tell(SyncEvent::Pushed { workspace_id: self.id().to_owned(), fields });
+        self.scope.tell(SyncEvent::Pushed { workspace_id: self.id().to_owned(), fields });
         Ok(())
     }
 
     async fn stored(&self) -> Result<Stored, Error> {
-        let link = self.link();
-        self.engine.inner.store.write(move |transaction| read(transaction, link)).await
-    }
-
-    fn tell(&self, event: SyncEvent) {
-        self.engine.inner.bus.send(event);
+        let link = self.scope.link;
+        self.scope.write(move |transaction| read(transaction, link)).await
     }
 }
 

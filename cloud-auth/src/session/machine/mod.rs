@@ -67,6 +67,7 @@ impl Machine {
         let mut turn = Turn { now, fraction, effects: Vec::new() };
         match event {
             Event::Started => self.restore(&mut turn),
+            Event::StartedAlone => self.leave_stored(),
             Event::Tick => self.tick(&mut turn),
             Event::Restored { ticket, found } => self.restored(ticket, found, &mut turn),
             Event::Entered { fence, entry, fresh, user } => self.enter(fence, entry, fresh, user, &mut turn),
@@ -153,6 +154,12 @@ impl Machine {
             let ticket = self.ticket();
             self.state = State::Restoring { ticket };
             turn.effects.push(Effect::Restore(ticket));
+        }
+    }
+
+    fn leave_stored(&mut self) {
+        if matches!(self.state, State::Restoring { ticket: 0 }) {
+            self.state = State::SignedOut { reason: SignOutReason::NotTakenUp, removal: None };
         }
     }
 

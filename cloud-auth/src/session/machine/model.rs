@@ -75,19 +75,55 @@ pub(crate) enum Ask {
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Started,
+    /// As `Started`, but a stored login is left where it is.
+    StartedAlone,
     Tick,
-    Restored { ticket: Ticket, found: Result<Found, Error> },
-    Entered { fence: u64, entry: u64, fresh: Fresh, user: User },
+    Restored {
+        ticket: Ticket,
+        found: Result<Found, Error>,
+    },
+    Entered {
+        fence: u64,
+        entry: u64,
+        fresh: Fresh,
+        user: User,
+    },
     Asked(Ask),
-    Looked { ticket: Ticket, looked: Looked },
-    Renewed { ticket: Ticket, fresh: Fresh },
-    Failed { ticket: Ticket, error: Error },
-    Over { ticket: Ticket, error: Error },
-    Checked { ticket: Ticket, found: Result<Option<Record>, Error> },
-    Written { ticket: Ticket, result: Result<Wrote, Error> },
-    Removed { ticket: Ticket, result: Result<(), Error> },
-    SignOut { scope: Scope },
-    ContextLoaded { session: u64, result: Result<UserContext, Error> },
+    Looked {
+        ticket: Ticket,
+        looked: Looked,
+    },
+    Renewed {
+        ticket: Ticket,
+        fresh: Fresh,
+    },
+    Failed {
+        ticket: Ticket,
+        error: Error,
+    },
+    Over {
+        ticket: Ticket,
+        error: Error,
+    },
+    Checked {
+        ticket: Ticket,
+        found: Result<Option<Record>, Error>,
+    },
+    Written {
+        ticket: Ticket,
+        result: Result<Wrote, Error>,
+    },
+    Removed {
+        ticket: Ticket,
+        result: Result<(), Error>,
+    },
+    SignOut {
+        scope: Scope,
+    },
+    ContextLoaded {
+        session: u64,
+        result: Result<UserContext, Error>,
+    },
     Chosen(OrganizationId),
 }
 

@@ -1,0 +1,190 @@
+//! What everything of one engine shares, and what everything of one link shares.
+//!
+//! [`Context`] holds the client, the store, the event bus and the tasks. [`Scope`] is a context seen from one link: it says
+//! which rows are meant (O8) and keeps what is only worth knowing while the process lives. Conversations and workspaces
+//! stand on a scope, the engine on top of them; nothing down here knows about them.
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use cloud_client::{Client, Error, events::Bus, rest::Table, tasks::Tasks};
+use rusqlite::{Connection, Transaction};
+use tokio::sync::{MutexGuard, Notify, OnceCell};
+
+use crate::{
+    codes::STORE_FAILED,
+    events::{SyncEvent, SyncState},
+    link::stamp,
+    store::Store,
+};
+
+/// What everything of one engine shares.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) store: Store,
+    pub(crate) bus: Bus<SyncEvent>,
+    /// This installation's own name in message ids.
+    pub(crate) replica: String,
+    pub(crate) tasks: Tasks,
+    cells: Mutex<BTreeMap<i64, Arc<Cell>>>,
+}
+
+impl Context {
+    pub(crate) fn new(client: Client, store: Store, replica: String) -> Self {
+        Self { client, store, bus: Bus::default(), replica, tasks: Tasks::new(), cells: Mutex::default() }
+    }
+
+    /// Now, as RFC 3339 text by this device's clock.
+    pub(crate) fn now(&self) -> String {
+        stamp(self.client.clock().wall())
+    }
+}
+
+/// What is kept in memory for one link.
+#[derive(Debug, Default)]
+pub(crate) struct Cell {
+    /// Held for the length of a sync: excluding others is the point.
+    at_work: tokio::sync::Mutex<()>,
+    /// Told by every local change.
+    pub(crate) changed: Notify,
+    state: Mutex<SyncState>,
+    /// What the cloud's `messages` table can do; asked once.
+    pub(crate) columns: OnceCell<Columns>,
+}
+
+/// What the cloud's `messages` table can do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns {
+    /// The time at which a message was written, next to the time at which it arrived.
+    pub(crate) written_at: bool,
+}
+
+impl Cell {
+    /// Waits until no other sync of this link is at work.
+    pub(crate) async fn alone(&self) -> MutexGuard<'_, ()> {
+        self.at_work.lock().await
+    }
+
+    pub(crate) fn state(&self) -> SyncState {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One link: a folder and a cloud workspace, for one user. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    pub(crate) context: Arc<Context>,
+    /// The link's row in the store.
+    pub(crate) link: i64,
+    workspace: Arc<str>,
+    user: Arc<str>,
+    folder: Arc<Path>,
+}
+
+impl Scope {
+    pub(crate) fn new(context: Arc<Context>, link: i64, workspace: &str, user: &str, folder: &Path) -> Self {
+        Self { context, link, workspace: workspace.into(), user: user.into(), folder: folder.into() }
+    }
+
+    /// The cloud's id of the workspace.
+    pub(crate) fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn cell(&self) -> Arc<Cell> {
+        let mut cells = self.context.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(cells.entry(self.link).or_default())
+    }
+
+    /// A table of the cloud.
+    pub(crate) fn table(&self, name: &str) -> Table {
+        self.context.client.table(name)
+    }
+
+    /// See [`Store::read`].
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.context.store.read(work).await
+    }
+
+    /// See [`Store::write`].
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.context.store.write(work).await
+    }
+
+    pub(crate) fn tell(&self, event: SyncEvent) {
+        self.context.bus.send(event);
+    }
+
+    /// Records and tells a new state, once (D4).
+    pub(crate) fn tell_state(&self, state: SyncState) {
+        let cell = self.cell();
+        let before = std::mem::replace(&mut *cell.state.lock().unwrap_or_else(PoisonError::into_inner), state);
+        if before != state {
+            tracing::info!(workspace = self.workspace(), ?state, "sync state");
+            self.tell(SyncEvent::State { workspace_id: self.workspace().to_owned(), state });
+        }
+    }
+
+    /// The same link, without keeping the engine alive.
+    pub(crate) fn downgrade(&self) -> WeakScope {
+        WeakScope {
+            context: Arc::downgrade(&self.context),
+            link: self.link,
+            workspace: Arc::clone(&self.workspace),
+            user: Arc::clone(&self.user),
+            folder: Arc::clone(&self.folder),
+        }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("workspace", &self.workspace).finish_non_exhaustive()
+    }
+}
+
+/// A [`Scope`] that does not keep its engine alive.
+pub(crate) struct WeakScope {
+    context: Weak<Context>,
+    link: i64,
+    workspace: Arc<str>,
+    user: Arc<str>,
+    folder: Arc<Path>,
+}
+
+impl WeakScope {
+    pub(crate) fn upgrade(&self) -> Option<Scope> {
+        Some(Scope::new(self.context.upgrade()?, self.link, &self.workspace, &self.user, &self.folder))
+    }
+}
+
+/// Runs file work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|cause| Err(Error::new(STORE_FAILED).with_source(cause)))
+}
+
+/// `folder` as the system knows it.
+pub(crate) async fn real_folder(folder: &Path) -> Result<PathBuf, Error> {
+    let folder = folder.to_owned();
+    let missing = |cause| Error::new(crate::codes::LINK_FILE).during("finding the folder").with_source(cause);
+    blocking(move || std::fs::canonicalize(folder).map_err(missing)).await
+}
