@@ -29,6 +29,7 @@ pub mod codes;
 pub mod context;
 pub mod events;
 mod gotrue;
+mod passages;
 mod session;
 pub mod status;
 pub mod store;
@@ -36,7 +37,8 @@ pub mod store;
 pub mod testing;
 
 pub use crate::{
-    auth::{Auth, AuthBuilder, Scope, SignUp, SignedOut},
+    auth::{Auth, AuthBuilder},
     context::UserContext,
+    passages::{Scope, SignUp, SignedOut},
     store::SecretStore,
 };

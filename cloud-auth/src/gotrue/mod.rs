@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use wire::{Grant, WireUser};
 
-use crate::{auth::Scope, codes, status::User};
+use crate::{codes, passages::Scope, status::User};
 
 /// The longest one refresh may take; a longer one is asked again later.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);

@@ -5,8 +5,8 @@ use secrecy::SecretString;
 
 use super::{expiry::Moment, machine::Fresh};
 use crate::{
-    auth::Scope,
     gotrue::{Gotrue, Grant, RefreshAnswer},
+    passages::Scope,
     status::User,
 };
 

@@ -10,8 +10,8 @@ use super::{
     machine::{Ask, State, Ticket},
 };
 use crate::{
-    auth::{Scope, SignedOut},
     context::{OrganizationId, UserContext},
+    passages::{Scope, SignedOut},
     status::User,
 };
 

@@ -21,11 +21,11 @@ use super::{
     vault::Vault,
 };
 use crate::{
-    auth::{Scope, SignedOut},
     codes::{BUSY, NOT_SIGNED_IN, ORGANIZATION_UNKNOWN, SUPERSEDED},
     context::{self, UserContext},
     events::AuthEvent,
     gotrue::{Gotrue, RefreshAnswer, SignUpAnswer},
+    passages::{Scope, SignedOut},
     status::{User, UserId},
     store::{SecretKey, SecretStoreHandle, StoreLock},
 };

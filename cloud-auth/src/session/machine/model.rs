@@ -5,9 +5,9 @@ use cloud_client::{AccessToken, Error};
 use secrecy::SecretString;
 
 use crate::{
-    auth::Scope,
     context::{OrganizationId, UserContext},
     events::AuthChange,
+    passages::Scope,
     session::{
         expiry::{Access, Moment},
         record::Record,

@@ -6,8 +6,8 @@ use super::{
     model::{Effect, Entering, Fresh, How, State, Ticket, Turn},
 };
 use crate::{
-    auth::Scope,
     events::AuthChange,
+    passages::Scope,
     session::record::Record,
     status::{SignOutReason, User},
 };

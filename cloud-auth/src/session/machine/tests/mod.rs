@@ -8,9 +8,9 @@ use cloud_client::{Error, error::codes::CONNECT};
 
 use super::*;
 use crate::{
-    auth::Scope,
     codes::{SESSION_OVER, STORE_FAILED},
     context::UserContext,
+    passages::Scope,
     status::{User, UserId},
 };
 
