@@ -1,7 +1,8 @@
 //! The handle: opens the local store, makes and ends links, and hands out [`Workspace`]s.
 //!
-//! Building does no network. A link is made against the cloud (the workspace must be visible), recorded in the store
-//! and then pointed to by the file in the folder; from then on everything local works without a network.
+//! Building does no network. A link is made against the cloud (the workspace must be visible), pointed to by the file in
+//! the folder, which does nothing by itself, and then recorded in the store; from then on everything local works without a
+//! network.
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use cloud_client::{Client, Error, events::Listener};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -132,21 +133,30 @@ impl Engine {
         let seen =
             found.one::<WorkspaceSummary>().await?.ok_or_else(|| Error::new(WORKSPACE_GONE).during("linking"))?;
 
-        let origin = self.context.client.origin().to_string();
+        let key = self.key(user, &folder);
+        let linked_elsewhere = || Error::new(ALREADY_LINKED).during("linking");
+        let (own, id) = (key.clone(), seen.id.clone());
+        if self.context.store.read(move |connection| own.holds_other(connection, &id)).await? {
+            return Err(linked_elsewhere());
+        }
+
+        // The file first: without the record it is inert, so a folder that cannot be written leaves no link behind.
         let now = self.context.now();
-        let (user, id, name, shown) =
-            (user.to_owned(), seen.id.clone(), seen.name.clone(), folder.display().to_string());
-        let link = self.context
+        let (target, pointed_to, made) = (folder.clone(), seen.clone(), now.clone());
+        blocking(move || {
+            let mut record = LinkRecord::read_own(&target, &pointed_to.id)?
+                .unwrap_or_else(|| LinkRecord::new(pointed_to.id.clone(), pointed_to.name.clone(), made));
+            record.cloud_workspace_name = pointed_to.name;
+            record.write(&target)
+        })
+        .await?;
+
+        let (id, name) = (seen.id.clone(), seen.name.clone());
+        let link = self
+            .context
             .store
             .write(move |transaction| {
-                let other: Option<String> = transaction
-                    .query_row(
-                        "SELECT workspace_id FROM links WHERE origin = ?1 AND user_id = ?2 AND folder = ?3 AND active AND workspace_id <> ?4",
-                        params![origin, user, shown, id],
-                        |row| row.get(0),
-                    )
-                    .optional()?;
-                if other.is_some() {
+                if key.holds_other(transaction, &id)? {
                     return Ok(None);
                 }
                 // A link that was ended keeps its outbox and cursors: linking again doubles nothing (O10).
@@ -155,22 +165,14 @@ impl Engine {
                      VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
                      ON CONFLICT (origin, user_id, workspace_id)
                      DO UPDATE SET workspace_name = excluded.workspace_name, folder = excluded.folder, active = 1
-                     RETURNING id, user_id, linked_at",
-                    params![origin, user, id, name, shown, now],
-                    |row| Ok(Some((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))),
+                     RETURNING id",
+                    params![key.origin, key.user, id, name, key.folder, now],
+                    |row| row.get::<_, i64>(0).map(Some),
                 )
             })
-            .await?;
-        let (link, user, linked_at) = link.ok_or_else(|| Error::new(ALREADY_LINKED).during("linking"))?;
-        let workspace = self.workspace(link, &seen.id, &user, &folder);
-
-        blocking(move || {
-            let mut record = LinkRecord::read_own(&folder, &seen.id)?
-                .unwrap_or_else(|| LinkRecord::new(seen.id.clone(), seen.name.clone(), linked_at));
-            record.cloud_workspace_name = seen.name;
-            record.write(&folder)
-        })
-        .await?;
+            .await?
+            .ok_or_else(linked_elsewhere)?;
+        let workspace = self.workspace(link, &seen.id, &seen.name, user, &folder);
         self.context.bus.send(SyncEvent::Linked {
             workspace_id: workspace.id().to_owned(),
             folder: workspace.folder().display().to_string(),
@@ -186,21 +188,20 @@ impl Engine {
     /// `sync.store_failed`, `sync.link_file`.
     pub async fn linked(&self, folder: &Path, user: &str) -> Result<Option<Workspace>, Error> {
         let folder = real_folder(folder).await?;
-        let (origin, user, shown) =
-            (self.context.client.origin().to_string(), user.to_owned(), folder.display().to_string());
+        let key = self.key(user, &folder);
         let found = self.context
             .store
             .read(move |connection| {
                 connection
                     .query_row(
-                        "SELECT id, workspace_id, user_id FROM links WHERE origin = ?1 AND user_id = ?2 AND folder = ?3 AND active",
-                        params![origin, user, shown],
+                        "SELECT id, workspace_id, workspace_name FROM links WHERE origin = ?1 AND user_id = ?2 AND folder = ?3 AND active",
+                        params![key.origin, key.user, key.folder],
                         |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)),
                     )
                     .optional()
             })
             .await?;
-        Ok(found.map(|(link, id, user)| self.workspace(link, &id, &user, &folder)))
+        Ok(found.map(|(link, id, name)| self.workspace(link, &id, &name, user, &folder)))
     }
 
     /// What a link file in `folder` proposes, for a host that wants to ask its user; it does nothing by itself.
@@ -219,13 +220,37 @@ impl Engine {
         self.context.tasks.close(self.context.client.clock(), limit).await
     }
 
-    fn workspace(&self, link: i64, id: &str, user: &str, folder: &Path) -> Workspace {
-        Workspace::new(Scope::new(Arc::clone(&self.context), link, id, user, folder))
+    fn workspace(&self, link: i64, id: &str, name: &str, user: &str, folder: &Path) -> Workspace {
+        Workspace::new(Scope::new(Arc::clone(&self.context), link, id, name, user, folder))
+    }
+
+    fn key(&self, user: &str, folder: &Path) -> LinkKey {
+        let origin = self.context.client.origin().to_string();
+        LinkKey { origin, user: user.to_owned(), folder: folder.display().to_string() }
     }
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("origin", self.context.client.origin()).finish_non_exhaustive()
+    }
+}
+
+/// What a link is looked for by.
+#[derive(Clone)]
+struct LinkKey {
+    origin: String,
+    user: String,
+    folder: String,
+}
+
+impl LinkKey {
+    /// Whether the folder is linked to another workspace than `workspace_id`.
+    fn holds_other(&self, connection: &Connection, workspace_id: &str) -> rusqlite::Result<bool> {
+        connection
+            .prepare_cached(
+                "SELECT 1 FROM links WHERE origin = ?1 AND user_id = ?2 AND folder = ?3 AND active AND workspace_id <> ?4",
+            )?
+            .exists(params![self.origin, self.user, self.folder, workspace_id])
     }
 }

@@ -24,9 +24,11 @@ pub(crate) fn conversation_namespace(origin: &str, workspace: &str, conversation
     child(ROOT, &[b"conversation", origin.as_bytes(), workspace.as_bytes(), conversation.as_bytes()])
 }
 
-/// The cloud id that every device gives to a new conversation of this name in this workspace.
-pub(crate) fn conversation_id(workspace: &str, name: &str) -> Uuid {
-    child(ROOT, &[b"conversation-id", workspace.as_bytes(), name.as_bytes()])
+/// The cloud id that every device gives to a new conversation of this name in this workspace. Where an earlier one of
+/// the name has been renamed in the cloud and still holds the id, the next `turn` gives another.
+pub(crate) fn conversation_id(workspace: &str, name: &str, turn: u8) -> Uuid {
+    let parts: [&[u8]; 4] = [b"conversation-id", workspace.as_bytes(), name.as_bytes(), &[turn]];
+    child(ROOT, if turn == 0 { &parts[..3] } else { &parts })
 }
 
 fn content_hash(role: &str, content: &str) -> [u8; 32] {

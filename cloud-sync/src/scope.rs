@@ -80,18 +80,31 @@ pub(crate) struct Scope {
     /// The link's row in the store.
     pub(crate) link: i64,
     workspace: Arc<str>,
+    name: Arc<str>,
     user: Arc<str>,
     folder: Arc<Path>,
 }
 
 impl Scope {
-    pub(crate) fn new(context: Arc<Context>, link: i64, workspace: &str, user: &str, folder: &Path) -> Self {
-        Self { context, link, workspace: workspace.into(), user: user.into(), folder: folder.into() }
+    pub(crate) fn new(
+        context: Arc<Context>,
+        link: i64,
+        workspace: &str,
+        name: &str,
+        user: &str,
+        folder: &Path,
+    ) -> Self {
+        Self { context, link, workspace: workspace.into(), name: name.into(), user: user.into(), folder: folder.into() }
     }
 
     /// The cloud's id of the workspace.
     pub(crate) fn workspace(&self) -> &str {
         &self.workspace
+    }
+
+    /// What people call the workspace, as of the link.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn user(&self) -> &str {
@@ -148,6 +161,7 @@ impl Scope {
             context: Arc::downgrade(&self.context),
             link: self.link,
             workspace: Arc::clone(&self.workspace),
+            name: Arc::clone(&self.name),
             user: Arc::clone(&self.user),
             folder: Arc::clone(&self.folder),
         }
@@ -165,13 +179,15 @@ pub(crate) struct WeakScope {
     context: Weak<Context>,
     link: i64,
     workspace: Arc<str>,
+    name: Arc<str>,
     user: Arc<str>,
     folder: Arc<Path>,
 }
 
 impl WeakScope {
     pub(crate) fn upgrade(&self) -> Option<Scope> {
-        Some(Scope::new(self.context.upgrade()?, self.link, &self.workspace, &self.user, &self.folder))
+        let context = self.context.upgrade()?;
+        Some(Scope::new(context, self.link, &self.workspace, &self.name, &self.user, &self.folder))
     }
 }
 

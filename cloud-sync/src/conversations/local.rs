@@ -273,14 +273,25 @@ impl Conversation {
             .await
     }
 
-    pub(super) async fn store_cloud_id(&self, id: String) -> Result<(), Error> {
-        let row = self.row;
+    /// Takes the first of `ids` that no other conversation here goes by.
+    pub(super) async fn claim(&self, ids: Vec<String>) -> Result<Option<String>, Error> {
+        let (row, link) = (self.row, self.scope.link);
         self.scope
             .write(move |transaction| {
-                transaction.execute("UPDATE conversations SET cloud_id = ?2 WHERE id = ?1", params![row, id])
+                for id in ids {
+                    let taken = transaction
+                        .prepare_cached("SELECT 1 FROM conversations WHERE link = ?1 AND cloud_id = ?2 AND id <> ?3")?
+                        .exists(params![link, id, row])?;
+                    if !taken {
+                        transaction
+                            .prepare_cached("UPDATE conversations SET cloud_id = ?2 WHERE id = ?1")?
+                            .execute(params![row, id])?;
+                        return Ok(Some(id));
+                    }
+                }
+                Ok(None)
             })
             .await
-            .map(|_| ())
     }
 }
 
@@ -310,31 +321,40 @@ pub(super) async fn adopt(scope: &Scope, found: Vec<CloudConversation>) -> Resul
     let link = scope.link;
     scope
         .write(move |transaction| {
-            for CloudConversation { id, name } in found {
+            for CloudConversation { id, name, .. } in found {
                 let seen = transaction
                     .prepare_cached("SELECT 1 FROM conversations WHERE link = ?1 AND cloud_id = ?2")?
                     .exists(params![link, id])?;
                 if seen {
                     continue;
                 }
-                let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_LIMIT - 10).collect();
-                let mut candidate = if name.is_empty() { "conversation".to_owned() } else { name };
+                let name: String =
+                    name.unwrap_or_default().chars().filter(|c| !c.is_control()).take(NAME_LIMIT).collect();
+                let name = if name.is_empty() { "conversation".to_owned() } else { name };
                 let holder: Option<Option<String>> = transaction
                     .prepare_cached("SELECT cloud_id FROM conversations WHERE link = ?1 AND name = ?2")?
-                    .query_row(params![link, candidate], |row| row.get(0))
+                    .query_row(params![link, name], |row| row.get(0))
                     .optional()?;
-                match holder {
+                let beside = |length| -> String {
+                    let tail: String = id.chars().take(length).collect();
+                    name.chars().take(NAME_LIMIT - 1 - length).chain(['~']).chain(tail.chars()).collect()
+                };
+                let candidates = match holder {
                     // Begun here under this name and not yet matched: `cloud_id` decides, by age.
                     Some(None) => continue,
-                    Some(Some(_)) => {
-                        candidate.push('~');
-                        candidate.extend(id.chars().take(8));
+                    Some(Some(_)) => vec![beside(8), beside(36)],
+                    None => vec![name],
+                };
+                for candidate in candidates {
+                    let taken = transaction
+                        .prepare_cached(
+                            "INSERT OR IGNORE INTO conversations (link, name, cloud_id) VALUES (?1, ?2, ?3)",
+                        )?
+                        .execute(params![link, candidate, id])?;
+                    if taken == 1 {
+                        break;
                     }
-                    None => {}
                 }
-                transaction
-                    .prepare_cached("INSERT OR IGNORE INTO conversations (link, name, cloud_id) VALUES (?1, ?2, ?3)")?
-                    .execute(params![link, candidate, id])?;
             }
             Ok(())
         })

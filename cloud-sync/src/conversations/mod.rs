@@ -11,6 +11,7 @@ mod push;
 use std::fmt;
 
 use cloud_client::{Error, ErrorKind};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ pub(crate) use local::{known, link_entries};
 pub use push::Sent;
 
 use crate::{
-    codes::{NO_ORDER, WORKSPACE_GONE},
+    codes::{BAD_NAME, NO_ORDER, WORKSPACE_GONE},
     ids,
     scope::{Columns, Scope},
 };
@@ -93,11 +94,13 @@ impl Conversation {
 
     /// The cloud's id of this conversation, for calls that take one; begun there if it is new. A conversation of this name
     /// is looked for first (the oldest counts); a new one gets the id that every device would give it, so two devices that
-    /// begin "chat" at once begin the same one.
+    /// begin "chat" at once begin the same one. One that goes by another name here, because it was renamed in the cloud,
+    /// is left to that name.
     ///
     /// # Errors
     ///
-    /// Network errors as they are, `api.forbidden`, `sync.workspace_gone`.
+    /// Network errors as they are, `api.forbidden`, `sync.workspace_gone`, `sync.bad_name` when renamed ones hold all ids
+    /// that this name gives.
     ///
     /// # Cancel safety
     ///
@@ -107,44 +110,56 @@ impl Conversation {
             return Ok(known);
         }
         let table = self.scope.table("conversations");
-        let named = table.select(["id"]).eq("workspace_id", self.scope.workspace()).eq("name", &self.name);
-        let find = named.order("created_at").order("id").limit(1);
-        let found = find.fetch::<CloudConversation>().await?.into_iter().next();
-        let id = match found {
-            Some(found) => found.id,
-            None => {
-                let id = ids::conversation_id(self.scope.workspace(), &self.name).to_string();
-                let row = json!({
-                    "id": id, "workspace_id": self.scope.workspace(), "name": self.name,
-                    "conversation_type": "chat", "started_by": self.scope.user(),
-                });
-                table.insert(&row).ignore_duplicates().send().await?;
-                let made = table.select(["id"]).eq("id", &id).one::<CloudConversation>().await?;
-                made.ok_or_else(|| Error::new(WORKSPACE_GONE).during("creating a conversation"))?.id
+        let workspace = self.scope.workspace();
+        let named = table.select(["id"]).eq("workspace_id", workspace).eq("name", &self.name);
+        let found = named.order("created_at").order("id").limit(NAMESAKES).fetch::<CloudConversation>().await?;
+        if let Some(id) = self.claim(found.into_iter().map(|found| found.id).collect()).await? {
+            return Ok(id);
+        }
+        for turn in 0..TURNS {
+            let id = ids::conversation_id(workspace, &self.name, turn).to_string();
+            let row = json!({
+                "id": id, "workspace_id": workspace, "name": self.name,
+                "conversation_type": "chat", "started_by": self.scope.user(),
+            });
+            table.insert(&row).ignore_duplicates().send().await?;
+            let made = table.select(["id", "name"]).eq("id", &id).one::<CloudConversation>().await?;
+            let made = made.ok_or_else(|| Error::new(WORKSPACE_GONE).during("creating a conversation"))?;
+            if made.name.as_deref() == Some(&*self.name)
+                && let Some(id) = self.claim(vec![made.id]).await?
+            {
+                return Ok(id);
             }
-        };
-        self.store_cloud_id(id.clone()).await?;
-        Ok(id)
+        }
+        Err(Error::new(BAD_NAME).during("creating a conversation"))
     }
 }
+
+/// How many conversations of one name are looked through.
+const NAMESAKES: usize = 100;
+/// How often a new conversation may meet an id that a renamed one holds.
+const TURNS: u8 = 16;
 
 /// One conversation as the cloud lists it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CloudConversation {
     pub(crate) id: String,
-    #[serde(default)]
-    pub(crate) name: String,
+    pub(crate) name: Option<String>,
+    created_at: Option<Timestamp>,
 }
 
-/// Finds the conversations of the workspace that other devices and people began.
+/// Finds the conversations of the workspace that other devices and people began. Oldest first, whatever the order of the
+/// pages: of two with one name every device gives the name to the same one.
 pub(crate) async fn discover(scope: &Scope) -> Result<(), Error> {
     let table = scope.table("conversations");
-    let mut pages =
-        table.select(["id", "name"]).eq("workspace_id", scope.workspace()).pages::<CloudConversation>("id", None, 500);
+    let all = table.select(["id", "name", "created_at"]).eq("workspace_id", scope.workspace());
+    let mut pages = all.pages::<CloudConversation>("id", None, 500);
+    let mut found = Vec::new();
     while let Some(page) = pages.next().await? {
-        local::adopt(scope, page).await?;
+        found.extend(page);
     }
-    Ok(())
+    found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    local::adopt(scope, found).await
 }
 
 impl fmt::Debug for Conversation {

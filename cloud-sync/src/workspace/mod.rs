@@ -55,6 +55,11 @@ impl Workspace {
         self.scope.workspace()
     }
 
+    /// What people call it, as of the link.
+    pub fn name(&self) -> &str {
+        self.scope.name()
+    }
+
     /// The user this link belongs to.
     pub fn user(&self) -> &str {
         self.scope.user()

@@ -42,7 +42,7 @@ pub async fn client(cloud: &Running, person: &DemoPerson) -> Client {
 pub struct Device {
     pub engine: Engine,
     pub workspace: Workspace,
-    client: Client,
+    pub client: Client,
     user: String,
     home: TempDir,
 }

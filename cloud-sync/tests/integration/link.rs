@@ -95,3 +95,24 @@ async fn p01_a_lost_state_directory_comes_back_from_the_cloud_without_doubles() 
     assert_eq!(messages.iter().map(|message| &*message.content).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(device.texts_in_cloud().await.len(), 2);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_whose_file_cannot_be_written_was_not_made() {
+    let cloud = cloud().await;
+    let ada = &cloud.demo().people[0];
+    let home = tempfile::tempdir().unwrap();
+    let engine = Engine::open(client(&cloud, ada).await, home.path().join("state/sync.db")).await.unwrap();
+    let folder = home.path().join("project");
+    // Nothing can take this name, whatever the rights of whoever runs the test.
+    std::fs::create_dir_all(folder.join(LINK_FILE_NAME)).unwrap();
+    for n in 1..=1000 {
+        std::fs::create_dir(folder.join(format!("{LINK_FILE_NAME}.damaged-{n}"))).unwrap();
+    }
+    let link = || engine.link(&folder, &ada.user_id, &cloud.demo().workspace_id);
+    assert_eq!(link().await.unwrap_err().code(), codes::LINK_FILE);
+    assert!(engine.linked(&folder, &ada.user_id).await.unwrap().is_none());
+    std::fs::remove_dir(folder.join(LINK_FILE_NAME)).unwrap();
+    link().await.unwrap();
+    assert!(engine.linked(&folder, &ada.user_id).await.unwrap().is_some());
+}

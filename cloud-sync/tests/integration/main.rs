@@ -4,4 +4,5 @@ mod conversations;
 mod devices;
 mod faults;
 mod link;
+mod names;
 mod state;
