@@ -1,6 +1,6 @@
 //! The codes that this crate gives, beside those of `cloud-client`, and what the auth server's own words mean.
 //!
-//! [`from_server`] is the one table from GoTrue's error codes to ours. A word it does not know stays an ordinary API
+//! `from_server` is the one table from GoTrue's error codes to ours. A word it does not know stays an ordinary API
 //! error that keeps the word (`Error::server_code`).
 use cloud_client::{
     ErrorCode,
