@@ -46,6 +46,7 @@ struct Body {
     message: Option<serde_json::Value>,
     msg: Option<serde_json::Value>,
     error_description: Option<serde_json::Value>,
+    details: Option<serde_json::Value>,
     usage: Option<serde::de::IgnoredAny>,
 }
 
@@ -125,7 +126,7 @@ pub(crate) fn classify(answer: Answer<'_>, now: SystemTime) -> Error {
         .or_else(|| proxy_status_code(headers));
 
     let code = by_shape(status, headers, parsed.as_ref()).unwrap_or_else(|| match service {
-        Service::Rest => rest(status, word),
+        Service::Rest => rest(status, word, parsed.as_ref()),
         Service::Functions => functions(status, platform, headers, parsed.as_ref()),
         Service::Auth => auth(status, word),
         Service::Storage => by_status(status, parsed.as_ref()),
@@ -162,7 +163,7 @@ fn by_shape(status: StatusCode, headers: &HeaderMap, body: Option<&Body>) -> Opt
     (gateway && body.message().is_some_and(key)).then_some(codes::KEY_REFUSED)
 }
 
-fn rest(status: StatusCode, word: Option<&str>) -> ErrorCode {
+fn rest(status: StatusCode, word: Option<&str>, body: Option<&Body>) -> ErrorCode {
     let word = word.unwrap_or_default();
     match word {
         "PGRST301" | "PGRST303" => codes::TOKEN_REFUSED,
@@ -173,6 +174,18 @@ fn rest(status: StatusCode, word: Option<&str>) -> ErrorCode {
         "PGRST106" | "PGRST200" | "PGRST202" | "PGRST204" | "PGRST205" | "42P01" | "42703" | "42883" => codes::SCHEMA,
         "PGRST000" | "PGRST001" | "PGRST002" | "PGRST003" | "57P01" => codes::UNAVAILABLE,
         "23505" | "23503" => codes::CONFLICT,
+        // How many rows there were is only said in words, and the words differ between versions; the number does not.
+        "PGRST116"
+            if body.and_then(|body| text(body.details.as_ref())).is_some_and(|text| text.contains(" 0 rows")) =>
+        {
+            codes::NO_ROW
+        }
+        "PGRST116" => codes::NOT_ONE_ROW,
+        "PGRST124" => codes::TOO_MANY_ROWS,
+        "PGRST103" => codes::RANGE,
+        "PGRST100" | "PGRST108" | "PGRST118" => codes::QUERY_REFUSED,
+        "PGRST201" | "PGRST203" => codes::AMBIGUOUS,
+        "PGRST123" | "PGRST127" => codes::NOT_OFFERED,
         // The same key twice in one payload: a 500 that a repeat cannot mend.
         "21000" => codes::REJECTED,
         _ => by_status(status, None),
@@ -246,8 +259,19 @@ mod tests {
             (Rest, 500, json, r#"{"code":"21000"}"#, codes::REJECTED),
             (Rest, 500, json, r#"{"code":"57014"}"#, codes::SERVER_FAULT),
             (Rest, 503, json, r#"{"code":"PGRST002"}"#, codes::UNAVAILABLE),
-            (Rest, 406, json, r#"{"code":"PGRST116","details":"The result contains 0 rows"}"#, codes::REJECTED),
-            (Rest, 300, json, r#"{"code":"PGRST201","details":[{}]}"#, codes::REJECTED),
+            (Rest, 406, json, r#"{"code":"PGRST116","details":"The result contains 0 rows"}"#, codes::NO_ROW),
+            (Rest, 406, json, r#"{"code":"PGRST116","details":"Results contain 0 rows, …"}"#, codes::NO_ROW),
+            (Rest, 406, json, r#"{"code":"PGRST116","details":"The result contains 10 rows"}"#, codes::NOT_ONE_ROW),
+            (Rest, 406, json, r#"{"code":"PGRST116","details":null}"#, codes::NOT_ONE_ROW),
+            (Rest, 406, &[("proxy-status", "PostgREST; error=PGRST116")], "", codes::NOT_ONE_ROW),
+            (Rest, 400, json, r#"{"code":"PGRST124","details":"The query affects 14 rows"}"#, codes::TOO_MANY_ROWS),
+            (Rest, 416, json, r#"{"code":"PGRST103"}"#, codes::RANGE),
+            (Rest, 416, &[("proxy-status", "PostgREST; error=PGRST103")], "", codes::RANGE),
+            (Rest, 400, json, r#"{"code":"PGRST100"}"#, codes::QUERY_REFUSED),
+            (Rest, 400, json, r#"{"code":"PGRST108"}"#, codes::QUERY_REFUSED),
+            (Rest, 400, json, r#"{"code":"PGRST123"}"#, codes::NOT_OFFERED),
+            (Rest, 300, json, r#"{"code":"PGRST201","details":[{}]}"#, codes::AMBIGUOUS),
+            (Rest, 300, json, r#"{"code":"PGRST203"}"#, codes::AMBIGUOUS),
             (Rest, 401, json, r#"{"message":"Invalid API key","hint":"x"}"#, codes::KEY_REFUSED),
             (Auth, 401, json, r#"{"message":"No API key found in request"}"#, codes::KEY_REFUSED),
             (Auth, 403, json, r#"{"code":403,"error_code":"bad_jwt","msg":"x"}"#, codes::TOKEN_REFUSED),

@@ -195,6 +195,55 @@ pub const UNFILTERED: ErrorCode = ErrorCode::new(
     "An update or delete without a filter would hit the whole table",
     "Add at least one filter.",
 );
+/// PGRST116 with no row where one is needed.
+pub const NO_ROW: ErrorCode = ErrorCode::new(
+    "rest.no_row",
+    NotFound,
+    "No row matches where exactly one is needed",
+    "It may have been deleted, or this user cannot see it; a write was undone.",
+);
+/// PGRST116, or several rows where one at most is needed.
+pub const NOT_ONE_ROW: ErrorCode = ErrorCode::new(
+    "rest.not_one_row",
+    InvalidInput,
+    "More rows match than the one that is needed",
+    "Narrow the filters to a unique key; a write was undone.",
+);
+/// PGRST124: a write would touch more rows than its limit.
+pub const TOO_MANY_ROWS: ErrorCode = ErrorCode::new(
+    "rest.too_many_rows",
+    InvalidInput,
+    "The write would touch more rows than its limit allows",
+    "Nothing was changed; narrow the filters or raise the limit.",
+);
+/// PGRST103: the rows asked for begin behind the last one.
+pub const RANGE: ErrorCode = ErrorCode::new(
+    "rest.range_invalid",
+    InvalidInput,
+    "The rows asked for begin behind the last one",
+    "Begin earlier, or go through the table by key.",
+);
+/// PGRST100, 108 and 118: the server does not understand the query.
+pub const QUERY_REFUSED: ErrorCode = ErrorCode::new(
+    "rest.query_refused",
+    InvalidInput,
+    "The cloud does not understand the query",
+    "Check that related tables are embedded, and to one where rows are sorted by them; see the server's words.",
+);
+/// PGRST201 and 203: several relations or functions could be meant.
+pub const AMBIGUOUS: ErrorCode = ErrorCode::new(
+    "rest.ambiguous",
+    InvalidInput,
+    "Several relations or functions could be meant",
+    "Name the foreign key as the embed's hint, or rename one of the functions.",
+);
+/// PGRST123 and 127: the server does not offer this part of the grammar.
+pub const NOT_OFFERED: ErrorCode = ErrorCode::new(
+    "rest.not_offered",
+    Incompatible,
+    "The cloud does not offer this kind of query",
+    "Aggregates must be enabled on the server; otherwise update it.",
+);
 /// A body could not be written as JSON.
 pub const ENCODE: ErrorCode = ErrorCode::new(
     "api.encode",

@@ -1,94 +1,146 @@
-//! Filters as values, and their text in each of the places where the quoting differs.
+//! Filters as values: conditions, their opposites, and trees of them.
 //!
-//! A value alone (`name=eq.V`) is taken verbatim to the end and must not be quoted; inside a list or a logic tree it
-//! ends at `,` or `)` and is quoted whenever it holds anything unusual. What a user typed is always one operand: it
-//! cannot become a second condition.
-use std::borrow::Cow;
+//! [`Filter`] → name and value of one query parameter. A tree speaks of one relation only, which becomes the prefix of
+//! its parameter; what cannot be said is found by [`Filter::fault`] before anything is sent. Wire source: PostgREST
+//! "Horizontal Filtering" and "Logical operators".
+use super::{
+    Array, Column, Compare, Search, Value,
+    name::{push_name, push_path},
+    operator::Operation,
+};
 
-/// A value to compare with, as text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value(String);
-
-impl Value {
-    /// The text, unquoted.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-macro_rules! value_from {
-    ($($from:ty),+) => { $(impl From<$from> for Value {
-        fn from(value: $from) -> Self {
-            Self(value.to_string())
-        }
-    })+ };
-}
-value_from!(&str, String, &String, Cow<'_, str>, bool, i32, u32, i64, u64, f64, uuid::Uuid, &uuid::Uuid);
+const EMPTY_TREE: &str = "any() and all() need at least one condition";
+const MIXED_TREE: &str = "the conditions of any() or all() must be about one relation";
+const NAMED_NOT: &str = "any() and all() cannot be about a relation called \"not\": give it an alias";
 
 /// A condition on a row.
+///
+/// ```
+/// # use cloud_client::{Client, rest::{Compare, Filter}};
+/// # let client = Client::builder("http://127.0.0.1:54321", "sb_publishable_demo")?.build();
+/// let query = client
+///     .table("tasks")
+///     .select(["id"])
+///     .filter(Filter::any([Filter::is_null("owner"), Filter::gt("due", "2026-01-01").not()]))
+///     .filter(Filter::any_of("title", Compare::Ilike, ["*road*", "*rail*"]))
+///     .filter(Filter::contains("tags", ["a,b"]));
+/// let expected = "or=(owner.is.null,due.not.gt.2026-01-01)\
+///                 &title=ilike(any).{\"*road*\",\"*rail*\"}&tags=cs.{\"a,b\"}";
+/// let sent = query.url_query().replace("%22", "\"").replace("%7B", "{").replace("%7D", "}");
+/// assert!(sent.ends_with(expected), "{sent}");
+/// # Ok::<(), cloud_client::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a filter does nothing until it is given to a query"]
 pub struct Filter(Node);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
-    Leaf { column: String, negated: bool, op: &'static str, operand: Operand },
+    Leaf { column: Column, negated: bool, operation: Operation },
     Tree { negated: bool, word: &'static str, parts: Vec<Filter> },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Operand {
-    One(Value),
-    List(Vec<Value>),
-    Word(&'static str),
-}
-
 macro_rules! comparisons {
-    ($($(#[$doc:meta])+ $name:ident),+ $(,)?) => { $(
+    ($($(#[$doc:meta])+ $name:ident = $word:literal),+ $(,)?) => { $(
         $(#[$doc])+
-        pub fn $name(column: &str, value: impl Into<Value>) -> Self {
-            Self::leaf(column, stringify!($name), Operand::One(value.into()))
+        pub fn $name(column: impl Into<Column>, value: impl Into<Value>) -> Self {
+            Self::leaf(column, Operation::one($word, value))
         }
     )+ };
 }
 
 impl Filter {
-    fn leaf(column: &str, op: &'static str, operand: Operand) -> Self {
-        Self(Node::Leaf { column: identifier(column), negated: false, op, operand })
+    fn leaf(column: impl Into<Column>, operation: Operation) -> Self {
+        Self(Node::Leaf { column: column.into(), negated: false, operation })
     }
 
     comparisons! {
         /// `column` equals the value. Null never does, see [`Filter::is_null`].
-        eq,
-        /// `column` differs from the value. Rows where it is null are left out.
-        neq,
+        eq = "eq",
+        /// `column` differs from the value. Rows where it is null are left out, see [`Filter::is_distinct`].
+        neq = "neq",
         /// `column` is greater.
-        gt,
+        gt = "gt",
         /// `column` is greater or equal.
-        gte,
+        gte = "gte",
         /// `column` is less.
-        lt,
+        lt = "lt",
         /// `column` is less or equal.
-        lte,
-        /// `column` matches a pattern in which `*` (or `%`) stands for anything.
-        like,
+        lte = "lte",
+        /// `column` matches a pattern in which `*` (or `%`) stands for anything and `_` for one character.
+        like = "like",
         /// As [`Filter::like`], whatever the case of letters.
-        ilike,
+        ilike = "ilike",
+        /// `column` matches a POSIX regular expression.
+        matches = "match",
+        /// As [`Filter::matches`], whatever the case of letters.
+        imatches = "imatch",
+        /// `column` differs from the value, or is null.
+        is_distinct = "isdistinct",
+        /// `column`, an array, range or JSON, holds all of the value.
+        contains = "cs",
+        /// `column`, an array, range or JSON, is wholly inside the value.
+        contained_in = "cd",
+        /// `column`, an array or range, has something in common with the value.
+        overlaps = "ov",
+        /// `column`, a range, ends before the value begins.
+        left_of = "sl",
+        /// `column`, a range, begins after the value ends.
+        right_of = "sr",
+        /// `column`, a range, does not reach beyond the end of the value.
+        not_beyond = "nxr",
+        /// `column`, a range, does not begin before the value does.
+        not_before = "nxl",
+        /// `column`, a range, touches the value without sharing anything with it.
+        adjacent_to = "adj",
     }
 
-    /// `column` is one of `values`; none matches an empty list.
-    pub fn is_in<V: Into<Value>>(column: &str, values: impl IntoIterator<Item = V>) -> Self {
-        Self::leaf(column, "in", Operand::List(values.into_iter().map(Into::into).collect()))
+    /// `column` is one of `values`; none matches an empty list. For long lists see [`Filter::chunks`].
+    pub fn is_in<V: Into<Value>>(column: impl Into<Column>, values: impl IntoIterator<Item = V>) -> Self {
+        Self::leaf(column, Operation::list(values.into_iter().map(Into::into).collect()))
     }
 
-    /// `column` is null.
-    pub fn is_null(column: &str) -> Self {
-        Self::leaf(column, "is", Operand::Word("null"))
+    /// `column` compares so with at least one of `values`; nothing does with none.
+    pub fn any_of<V: Into<Value>>(
+        column: impl Into<Column>,
+        compare: Compare,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        Self::leaf(column, Operation::quantified(compare, "any", Array::of(values).into()))
+    }
+
+    /// `column` compares so with each of `values`; everything does with none.
+    pub fn all_of<V: Into<Value>>(
+        column: impl Into<Column>,
+        compare: Compare,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        Self::leaf(column, Operation::quantified(compare, "all", Array::of(values).into()))
+    }
+
+    /// `column` is null; for an embedded relation: there is no such row.
+    pub fn is_null(column: impl Into<Column>) -> Self {
+        Self::leaf(column, Operation::is("null"))
+    }
+
+    /// `column` is not null; for an embedded relation: there is such a row.
+    pub fn is_not_null(column: impl Into<Column>) -> Self {
+        Self::is_null(column).not()
     }
 
     /// `column` is true or false (and not null).
-    pub fn is_bool(column: &str, value: bool) -> Self {
-        Self::leaf(column, "is", Operand::Word(if value { "true" } else { "false" }))
+    pub fn is_bool(column: impl Into<Column>, value: bool) -> Self {
+        Self::leaf(column, Operation::is(if value { "true" } else { "false" }))
+    }
+
+    /// `column`, a boolean, is null.
+    pub fn is_unknown(column: impl Into<Column>) -> Self {
+        Self::leaf(column, Operation::is("unknown"))
+    }
+
+    /// The text in `column` matches the search.
+    pub fn search(column: impl Into<Column>, search: Search) -> Self {
+        Self::leaf(column, Operation::search(search))
     }
 
     /// At least one of `filters` holds. An empty list is refused when the query is sent.
@@ -110,57 +162,61 @@ impl Filter {
         self
     }
 
-    /// Whether some tree in it has no branches, which the server refuses.
-    pub(super) fn is_hollow(&self) -> bool {
+    /// The relations it is about, outermost first; empty for the table itself.
+    pub(super) fn home(&self) -> Result<&[String], &'static str> {
         match &self.0 {
-            Node::Leaf { .. } => false,
-            Node::Tree { parts, .. } => parts.is_empty() || parts.iter().any(Self::is_hollow),
+            Node::Leaf { column, .. } => Ok(column.embeds()),
+            Node::Tree { parts, .. } => {
+                let mut homes = parts.iter().map(Self::home);
+                let first = homes.next().ok_or(EMPTY_TREE)??;
+                for home in homes {
+                    if home? != first {
+                        return Err(MIXED_TREE);
+                    }
+                }
+                Ok(first)
+            }
         }
     }
 
-    /// Name and value of the query parameter, not yet percent-encoded.
-    pub(super) fn parameter(&self) -> (String, String) {
+    /// Why it cannot be said about the relation at `path`.
+    pub(super) fn fault(&self, path: &[String]) -> Option<&'static str> {
         match &self.0 {
-            Node::Leaf { column, negated, op, operand } => {
-                let not = if *negated { "not." } else { "" };
-                let value = match operand {
-                    Operand::One(value) => value.0.clone(),
-                    other => other.inside_tree(),
-                };
-                (column.clone(), format!("{not}{op}.{value}"))
+            Node::Leaf { operation, .. } => operation.fault(),
+            Node::Tree { parts, .. } => match self.home() {
+                Err(why) => Some(why),
+                // Inside the name of a tree's parameter this word negates, also in quotes.
+                Ok(home) if path.iter().chain(home).any(|name| name == "not") => Some(NAMED_NOT),
+                Ok(_) => parts.iter().find_map(|part| part.fault(path)),
+            },
+        }
+    }
+
+    /// Name and value of the query parameter, not yet percent-encoded, for the relation at `path`.
+    pub(super) fn parameter(&self, path: &[String]) -> (String, String) {
+        let mut name = String::new();
+        push_path(&mut name, path.iter().chain(self.home().unwrap_or_default()));
+        match &self.0 {
+            Node::Leaf { column, negated, operation } => {
+                name.push_str(&column.text());
+                (name, format!("{}{}", not(*negated), operation.alone()))
             }
-            Node::Tree { negated, word, parts } => {
-                let not = if *negated { "not." } else { "" };
-                (format!("{not}{word}"), branches(parts))
-            }
+            Node::Tree { negated, word, parts } => (format!("{name}{}{word}", not(*negated)), branches(parts)),
         }
     }
 
     fn inside_tree(&self) -> String {
         match &self.0 {
-            Node::Leaf { column, negated, op, operand } => {
-                let not = if *negated { "not." } else { "" };
-                format!("{column}.{not}{op}.{}", operand.inside_tree())
+            Node::Leaf { column, negated, operation } => {
+                format!("{}.{}{}", column.text(), not(*negated), operation.inside_tree())
             }
-            Node::Tree { negated, word, parts } => {
-                let not = if *negated { "not." } else { "" };
-                format!("{not}{word}{}", branches(parts))
-            }
+            Node::Tree { negated, word, parts } => format!("{}{word}{}", not(*negated), branches(parts)),
         }
     }
 }
 
-impl Operand {
-    fn inside_tree(&self) -> String {
-        match self {
-            Self::One(value) => quoted(&value.0).into_owned(),
-            Self::List(values) => {
-                let values: Vec<_> = values.iter().map(|value| quoted(&value.0)).collect();
-                format!("({})", values.join(","))
-            }
-            Self::Word(word) => (*word).to_owned(),
-        }
-    }
+const fn not(negated: bool) -> &'static str {
+    if negated { "not." } else { "" }
 }
 
 fn branches(parts: &[Filter]) -> String {
@@ -168,78 +224,55 @@ fn branches(parts: &[Filter]) -> String {
     format!("({})", parts.join(","))
 }
 
-fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-}
-
-/// A value where `,` and `)` would end it.
-fn quoted(text: &str) -> Cow<'_, str> {
-    if is_plain(text) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        if c == '"' || c == '\\' {
-            out.push('\\');
+/// A list of column names, as `columns` and `on_conflict` want it.
+pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut out = String::new();
+    for name in names {
+        if !out.is_empty() {
+            out.push(',');
         }
-        out.push(c);
+        push_name(&mut out, name);
     }
-    out.push('"');
-    Cow::Owned(out)
+    out
 }
 
-/// A column, with an optional relation before a `.` and an optional JSON path after `->`.
-pub(super) fn identifier(text: &str) -> String {
-    let (name, path) = text.find("->").map_or((text, ""), |at| text.split_at(at));
-    let quoted = |part: &str| {
-        let bare = part == "*" || (!part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_'));
-        if bare { part.to_owned() } else { format!("\"{}\"", part.replace('\\', "\\\\").replace('"', "\\\"")) }
-    };
-    let parts: Vec<_> = name.split('.').map(quoted).collect();
-    format!("{}{path}", parts.join("."))
-}
-
-/// The methods that every filtered builder has. Each expects a field `filters: Vec<Filter>`.
+/// The methods that every filtered builder has. Each expects a field to push to.
 macro_rules! filter_methods {
-    () => {
+    ($($field:ident).+) => {
         /// Keeps rows for which `filter` holds; several filters must all hold.
         pub fn filter(mut self, filter: $crate::rest::Filter) -> Self {
-            self.filters.push(filter);
+            self.$($field).+.push(filter);
             self
         }
 
         /// Keeps rows where `column` equals the value.
-        pub fn eq(self, column: &str, value: impl Into<$crate::rest::Value>) -> Self {
+        pub fn eq(self, column: impl Into<$crate::rest::Column>, value: impl Into<$crate::rest::Value>) -> Self {
             self.filter($crate::rest::Filter::eq(column, value))
         }
 
         /// Keeps rows where `column` is greater.
-        pub fn gt(self, column: &str, value: impl Into<$crate::rest::Value>) -> Self {
+        pub fn gt(self, column: impl Into<$crate::rest::Column>, value: impl Into<$crate::rest::Value>) -> Self {
             self.filter($crate::rest::Filter::gt(column, value))
         }
 
         /// Keeps rows where `column` is less.
-        pub fn lt(self, column: &str, value: impl Into<$crate::rest::Value>) -> Self {
+        pub fn lt(self, column: impl Into<$crate::rest::Column>, value: impl Into<$crate::rest::Value>) -> Self {
             self.filter($crate::rest::Filter::lt(column, value))
         }
 
         /// Keeps rows where `column` is one of `values`.
-        pub fn is_in<V: Into<$crate::rest::Value>>(self, column: &str, values: impl IntoIterator<Item = V>) -> Self {
+        pub fn is_in<V: Into<$crate::rest::Value>>(
+            self,
+            column: impl Into<$crate::rest::Column>,
+            values: impl IntoIterator<Item = V>,
+        ) -> Self {
             self.filter($crate::rest::Filter::is_in(column, values))
+        }
+
+        /// Keeps rows where `column` is null.
+        pub fn is_null(self, column: impl Into<$crate::rest::Column>) -> Self {
+            self.filter($crate::rest::Filter::is_null(column))
         }
     };
 }
 pub(super) use filter_methods;
-
-/// Adds the filters to a query.
-///
-/// # Errors
-///
-/// `rest.query_invalid` for a logic tree without branches.
-pub(super) fn push_filters(query: &mut String, filters: &[Filter]) {
-    for filter in filters {
-        let (name, value) = filter.parameter();
-        super::push_pair(query, &name, &value);
-    }
-}

@@ -193,12 +193,12 @@ async fn t10_a_cut_body_is_an_error_and_is_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_go_on_behind_the_last_key_and_end_at_a_short_one() {
+async fn pages_go_on_behind_the_last_key_and_end_at_an_empty_one() {
     let page = |from: i64, to: i64| {
         let rows: Vec<_> = (from..to).map(|n| json!({"seq": n})).collect();
         Step::json(200, &Value::from(rows).to_string())
     };
-    let scripted = Scripted::new([page(1, 4), Step::fail(codes::CUT), Step::json(500, "{}"), page(4, 6)]);
+    let scripted = Scripted::new([page(1, 4), Step::fail(codes::CUT), Step::json(500, "{}"), page(4, 6), page(6, 6)]);
     let mut pages = client(&scripted).table("messages").select(["seq"]).pages::<Value>("seq", Some(0_i64.into()), 3);
     assert_eq!(pages.next().await.unwrap().unwrap().len(), 3);
     assert_eq!(pages.next().await.unwrap_err().code(), codes::SERVER_FAULT);
