@@ -15,7 +15,8 @@ use crate::{
         Service,
         codes::{ENCODE, INTERCEPTED, UNREADABLE},
     },
-    transport::Body,
+    pace::Pace,
+    transport::{Body, StreamBody},
 };
 
 /// The largest JSON answer that is read, in bytes (T5).
@@ -46,6 +47,8 @@ pub struct Call {
     pub(crate) query: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
+    /// A body that is read while it is sent, instead of one at hand.
+    pub(crate) stream: Option<(StreamBody, Pace)>,
     pub(crate) speaker: Speaker,
     pub(crate) repeatable: bool,
     pub(crate) timeout: Option<Duration>,
@@ -70,6 +73,7 @@ impl Call {
             query: None,
             headers: HeaderMap::new(),
             body: None,
+            stream: None,
             speaker: Speaker::default(),
             timeout: None,
             limit_bytes: ANSWER_LIMIT_BYTES,
@@ -126,6 +130,19 @@ impl Call {
         self.body = Some(bytes.into());
         self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(self)
+    }
+
+    /// Sets a body that is read while it is sent. An attempt may then last as long as bytes move, counted by `pace`.
+    pub(crate) fn stream(mut self, body: StreamBody, pace: Pace) -> Self {
+        self.stream = Some((body, pace));
+        self
+    }
+
+    /// Adds an object's name: segments divided by `/`, shown in logs as `{name}`.
+    pub(crate) fn object_name(mut self, name: &str) -> Self {
+        name.split('/').for_each(|segment| push_encoded(&mut self.path, segment));
+        self.template.push_str("/{name}");
+        self
     }
 
     /// Sets who the call speaks for. Default: the signed-in user when there is one.
@@ -248,6 +265,8 @@ impl fmt::Debug for Reply {
 /// A successful answer whose body is still arriving.
 #[non_exhaustive]
 pub struct Opened {
+    /// The status, a success.
+    pub status: StatusCode,
     /// All headers.
     pub headers: HeaderMap,
     /// The body. Dropping it closes the request.

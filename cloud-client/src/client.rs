@@ -24,7 +24,8 @@ use crate::{
     random::Random,
     rest::Table,
     retry::{Budget, Policy},
-    transport::{Body, HttpTransport, Request, Response, SharedTransport},
+    storage::Storage,
+    transport::{Body, HttpTransport, Request, RequestBody, Response, SharedTransport},
 };
 
 /// The longest a call may take, repeats included, unless it says otherwise.
@@ -117,6 +118,11 @@ impl Client {
         Function::new(self.clone(), name.into())
     }
 
+    /// The files of the cloud.
+    pub fn storage(&self) -> Storage {
+        Storage::new(self.clone())
+    }
+
     /// Sends `call` and buffers the answer. Statuses of any kind are answers; passing failures are repeated where the
     /// call allows it, and a refused token is replaced once.
     ///
@@ -195,7 +201,11 @@ impl Client {
             let attempt = self.attempt(call, token.as_ref(), &request_id, reading, sent);
             // Cutting an attempt short only makes sense where another one may follow.
             let limit = if call.repeatable { left().min(inner.attempt_timeout) } else { left() };
-            let outcome = inner.clock.within(limit, attempt).await.unwrap_or_else(|| Err(late()));
+            let outcome = match &call.stream {
+                Some((_, pace)) => pace.within(&inner.clock, left(), attempt).await,
+                None => inner.clock.within(limit, attempt).await,
+            };
+            let outcome = outcome.unwrap_or_else(|| Err(late()));
             let failure = match outcome {
                 Ok(Answered::Whole(reply)) if !is_success(call.service, reply.status, &reply.headers) => {
                     let refused = is_token_refusal(call.service, reply.status.as_u16(), &reply.headers, &reply.body);
@@ -245,7 +255,7 @@ impl Client {
         let request_id = server_request_id(&headers, &self.inner.request_id_header).unwrap_or(request_id).to_owned();
         let success = is_success(call.service, status, &headers);
         if success && reading == Reading::Open {
-            return Ok(Answered::Open(Opened { headers, body, request_id, operation: call.operation() }));
+            return Ok(Answered::Open(Opened { status, headers, body, request_id, operation: call.operation() }));
         }
         let body = if success { collect(body, call.limit_bytes).await? } else { collect_error(body).await };
         Ok(Answered::Whole(Reply { status, headers, body, request_id, attempts: sent, operation: call.operation() }))
@@ -276,8 +286,18 @@ impl Client {
         if let Ok(value) = HeaderValue::try_from(request_id) {
             request.headers.insert(inner.request_id_header.clone(), value);
         }
-        request.body = call.body.clone();
+        request.body = match (&call.stream, &call.body) {
+            (Some((stream, _)), _) => RequestBody::Stream(stream.clone()),
+            (None, Some(bytes)) => RequestBody::Bytes(bytes.clone()),
+            (None, None) => RequestBody::Empty,
+        };
         Ok(request)
+    }
+
+    /// The wait before a transfer goes on after `error`, the `failed`th in a row; `None` when it should not (T8).
+    pub(crate) fn pause(&self, error: &Error, failed: u32, left: Duration) -> Option<Duration> {
+        let inner = &*self.inner;
+        inner.policy.decide(error, failed, left, &inner.budget, &inner.random)
     }
 
     async fn token(&self, speaker: &Speaker) -> Result<Option<AccessToken>, Error> {

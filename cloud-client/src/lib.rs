@@ -21,6 +21,7 @@
 //! | [`call`]      | one request and its buffered answer, for crates that speak an endpoint  |
 //! | [`rest`]      | table queries and writes                                                |
 //! | [`functions`] | edge functions, buffered and streamed                                   |
+//! | [`storage`]   | files: upload, download, resumable upload, signed links, names            |
 //! | [`sse`]       | the event-stream reader and its bounds                                  |
 //! | [`retry`]     | when a call is repeated, and the budget that repeats share               |
 //! | [`transport`] | the seam to the network and the real one over reqwest                   |
@@ -33,10 +34,12 @@ pub mod config;
 pub mod error;
 pub mod events;
 pub mod functions;
+mod pace;
 pub mod random;
 pub mod rest;
 pub mod retry;
 pub mod sse;
+pub mod storage;
 pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -5,7 +5,8 @@
 //! service's own code, then the status alone. An unknown 4xx is permanent, an unknown 5xx is transient, and nothing
 //! that is not JSON is ever taken for the service's word (T6).
 //!
-//! Wire shapes: PostgREST "Errors", GoTrue `internal/api/errors.go`, Supabase "Edge Functions error codes".
+//! Wire shapes: PostgREST "Errors", GoTrue `internal/api/errors.go`, Supabase "Edge Functions error codes", Supabase
+//! Storage `src/internal/errors/codes.ts` and the TUS 1.0.0 server, whose errors are plain text.
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode, header};
@@ -47,6 +48,8 @@ struct Body {
     msg: Option<serde_json::Value>,
     error_description: Option<serde_json::Value>,
     details: Option<serde_json::Value>,
+    #[serde(rename = "statusCode")]
+    status_code: Option<serde_json::Value>,
     usage: Option<serde::de::IgnoredAny>,
 }
 
@@ -108,9 +111,7 @@ pub fn is_token_refusal(service: Service, status: u16, headers: &HeaderMap, body
             None => parsed().message() == Some("Invalid JWT"),
         },
         // Storage answers 400 for nearly everything and puts the truth into the body.
-        (Service::Storage, 400 | 401 | 403) => {
-            parsed().message().is_some_and(|message| message.contains("\"exp\" claim"))
-        }
+        (Service::Storage, 400 | 401 | 403) => speaks_of_token(&storage_message(body)),
         _ => false,
     }
 }
@@ -129,7 +130,7 @@ pub(crate) fn classify(answer: Answer<'_>, now: SystemTime) -> Error {
         Service::Rest => rest(status, word, parsed.as_ref()),
         Service::Functions => functions(status, platform, headers, parsed.as_ref()),
         Service::Auth => auth(status, word),
-        Service::Storage => by_status(status, parsed.as_ref()),
+        Service::Storage => storage(status, parsed.as_ref(), body),
     });
 
     let mut error = Error::new(code).with_status(status.as_u16());
@@ -217,6 +218,79 @@ fn functions(status: StatusCode, platform: Option<&str>, headers: &HeaderMap, bo
     }
 }
 
+/// What storage says: the message of its JSON, or the plain text of its upload server.
+fn storage_message(body: &[u8]) -> String {
+    let parsed = serde_json::from_slice::<Body>(body);
+    parsed.ok().and_then(|body| body.message().map(str::to_owned)).unwrap_or_else(|| {
+        let kept = body.get(..body.len().min(1024)).unwrap_or_default();
+        String::from_utf8_lossy(kept).into_owned()
+    })
+}
+
+/// The texts of a token whose time is over; a forged one says `signature verification failed` and stays refused.
+fn speaks_of_token(message: &str) -> bool {
+    message.contains("\"exp\" claim") || message.contains("jwt expired") || message.contains("JWT expired")
+}
+
+/// Storage answers 400 for nearly everything: `code`, then `statusCode` in the body decide. `code` is newer than many
+/// servers, and the published numbers differ from the real ones, so names win over numbers.
+fn storage(status: StatusCode, body: Option<&Body>, raw: &[u8]) -> ErrorCode {
+    let message = storage_message(raw);
+    let named = body.and_then(|body| text(body.code.as_ref())).unwrap_or_default();
+    let said = body.and_then(|body| text(body.error.as_ref())).unwrap_or_default();
+    // A number as text, a number, or on very old servers a database's own code.
+    let number = body.and_then(|body| body.status_code.as_ref()).map(|number| match number.as_str() {
+        Some(text) => text.to_owned(),
+        None => number.to_string(),
+    });
+    let real = number.as_deref().and_then(|number| number.parse().ok()).unwrap_or(status.as_u16());
+    match named {
+        "NoSuchKey" | "NoSuchBucket" | "NoSuchUpload" => return codes::NOT_FOUND,
+        "InvalidJWT" | "InvalidSignature" | "ExpiredToken" | "InvalidUploadSignature" => {
+            return if speaks_of_token(&message) { codes::TOKEN_REFUSED } else { codes::LINK_INVALID };
+        }
+        "ResourceAlreadyExists" | "KeyAlreadyExists" | "BucketAlreadyExists" | "ResourceReferenced" => {
+            return codes::CONFLICT;
+        }
+        "InvalidKey" | "InvalidBucketName" => return codes::NAME_INVALID,
+        "EntityTooLarge" => return codes::FILE_TOO_LARGE,
+        "InvalidMimeType" => return codes::TYPE_REFUSED,
+        "ResourceLocked"
+        | "LockTimeout"
+        | "DatabaseTimeout"
+        | "DatabaseReadOnly"
+        | "DatabaseError"
+        | "DatabaseInvalidObjectDefinition"
+        | "TransactionError"
+        | "InternalError"
+        | "S3Error"
+        | "Aborted" => {
+            return codes::UNAVAILABLE;
+        }
+        "SlowDown" => return codes::RATE_LIMITED,
+        "FeatureNotEnabled" | "NotSupported" => return codes::SCHEMA,
+        "TenantNotFound" => return codes::KEY_REFUSED,
+        _ => {}
+    }
+    let refused = matches!(status.as_u16(), 400 | 401 | 403) && matches!(real, 400 | 401 | 403);
+    match real {
+        _ if refused && speaks_of_token(&message) => codes::TOKEN_REFUSED,
+        _ if number.as_deref() == Some("42501") => codes::FORBIDDEN,
+        400 if said == "invalid_mime_type" => codes::TYPE_REFUSED,
+        400 if message.starts_with("Invalid key") || message.starts_with("Bucket name invalid") => codes::NAME_INVALID,
+        // Another request on the same upload took its lock; this one can go on in a moment.
+        400 if message.contains("lock acquired") => codes::UNAVAILABLE,
+        400 if ["x-signature", "Invalid Compact JWS", "signature verification"].iter().any(|t| message.contains(t)) => {
+            codes::LINK_INVALID
+        }
+        410 => codes::NOT_FOUND,
+        413 => codes::FILE_TOO_LARGE,
+        415 => codes::TYPE_REFUSED,
+        423 | 500..=599 => codes::UNAVAILABLE,
+        _ => by_status(StatusCode::from_u16(real).unwrap_or(status), body),
+    }
+}
+
 fn by_status(status: StatusCode, body: Option<&Body>) -> ErrorCode {
     match status.as_u16() {
         401 => codes::UNAUTHENTICATED,
@@ -244,7 +318,7 @@ mod tests {
 
     #[test]
     fn every_known_shape_gets_its_code() {
-        use Service::{Auth, Functions, Rest, Storage};
+        use Service::{Auth, Functions, Rest};
         let json: &[(&str, &str)] = &[("content-type", "application/json")];
         let html: &[(&str, &str)] = &[("content-type", "text/html; charset=utf-8")];
         let cases: &[Case] = &[
@@ -284,7 +358,6 @@ mod tests {
             (Functions, 429, json, r#"{"error":"x","usage":{"used":1,"limit":1,"tier":"free"}}"#, codes::QUOTA),
             (Functions, 402, json, r#"{"error":"credits"}"#, codes::QUOTA),
             (Functions, 418, json, r#"{"error":{"message":"short and stout"}}"#, codes::REJECTED),
-            (Storage, 400, json, r#"{"statusCode":"404","error":"NoSuchKey","message":"x"}"#, codes::REJECTED),
             (Rest, 502, html, "<html>Bad Gateway</html>", codes::UNAVAILABLE),
             (Rest, 522, html, "<html>", codes::UNAVAILABLE),
             (Rest, 500, html, "<html>", codes::SERVER_FAULT),
@@ -306,6 +379,78 @@ mod tests {
         }
     }
 
+    /// Wire shapes of `supabase/storage` (`object.test.ts`, `tus.test.ts`, `errors/codes.ts`).
+    #[test]
+    fn storage_is_believed_by_name_then_by_the_number_in_its_body() {
+        let rls = "new row violates row-level security policy";
+        let cases: &[(u16, String, ErrorCode)] = &[
+            (
+                400,
+                body("413", "Payload too large", "The object exceeded the maximum allowed size", "EntityTooLarge"),
+                codes::FILE_TOO_LARGE,
+            ),
+            (
+                400,
+                body("413", "Payload too large", "The object exceeded the maximum allowed size", ""),
+                codes::FILE_TOO_LARGE,
+            ),
+            (400, body("403", "Unauthorized", rls, "AccessDenied"), codes::FORBIDDEN),
+            (400, body("403", "Unauthorized", rls, ""), codes::FORBIDDEN),
+            (400, body("42501", "", rls, ""), codes::FORBIDDEN),
+            (
+                400,
+                body("403", "Unauthorized", r#"\"exp\" claim timestamp check failed"#, "AccessDenied"),
+                codes::TOKEN_REFUSED,
+            ),
+            (400, body("404", "not_found", "Object not found", "NoSuchKey"), codes::NOT_FOUND),
+            (400, body("404", "not_found", "Object not found", ""), codes::NOT_FOUND),
+            (400, body("404", "Bucket not found", "Bucket not found", "NoSuchBucket"), codes::NOT_FOUND),
+            (
+                400,
+                body("415", "invalid_mime_type", "mime type image/png is not supported", "InvalidMimeType"),
+                codes::TYPE_REFUSED,
+            ),
+            (400, body("415", "invalid_mime_type", "mime type image/png is not supported", ""), codes::TYPE_REFUSED),
+            (500, body("500", "Unknown error", "S3ServiceException", "S3Error"), codes::UNAVAILABLE),
+            (500, body("500", "Unknown error", "S3ServiceException", ""), codes::UNAVAILABLE),
+            (400, body("409", "Duplicate", "The resource already exists", "KeyAlreadyExists"), codes::CONFLICT),
+            (400, body("409", "Duplicate", "The resource already exists", ""), codes::CONFLICT),
+            (400, body("400", "InvalidKey", "Invalid key: a bé.txt", "InvalidKey"), codes::NAME_INVALID),
+            (400, body("400", "InvalidKey", "Invalid key: a bé.txt", ""), codes::NAME_INVALID),
+            (400, body("423", "x", "The resource is locked", "ResourceLocked"), codes::UNAVAILABLE),
+            (400, body("503", "acquiring_lock_timeout", "x", "LockTimeout"), codes::UNAVAILABLE),
+            (429, body("429", "too_many_connections", "x", "SlowDown"), codes::RATE_LIMITED),
+            (400, body("503", "x", "x", "SlowDown"), codes::RATE_LIMITED),
+            (544, body("544", "x", "The connection to the database timed out", "DatabaseTimeout"), codes::UNAVAILABLE),
+            (400, body("400", "x", "x", "InvalidSignature"), codes::LINK_INVALID),
+            (400, body("403", "x", "x", "InvalidJWT"), codes::LINK_INVALID),
+            (400, body("400", "x", "x", "TenantNotFound"), codes::KEY_REFUSED),
+            (400, body("409", "x", "x", "FeatureNotEnabled"), codes::SCHEMA),
+            (400, body("400", "x", "x", "InvalidRange"), codes::REJECTED),
+            (400, r#"{"code":"NoSuchKey","message":"x"}"#.to_owned(), codes::NOT_FOUND),
+            (400, r#"{"statusCode":404,"message":"x"}"#.to_owned(), codes::NOT_FOUND),
+            (404, "Bucket not found".to_owned(), codes::NOT_FOUND),
+            (410, "The file for this url no longer exists\n".to_owned(), codes::NOT_FOUND),
+            (413, "Maximum size exceeded\n".to_owned(), codes::FILE_TOO_LARGE),
+            (409, "Upload-Offset conflict\n".to_owned(), codes::CONFLICT),
+            (400, "Request aborted due to lock acquired".to_owned(), codes::UNAVAILABLE),
+            (400, r#""exp" claim timestamp check failed"#.to_owned(), codes::TOKEN_REFUSED),
+            (400, "Invalid Compact JWS".to_owned(), codes::LINK_INVALID),
+            (400, "Missing x-signature header".to_owned(), codes::LINK_INVALID),
+            (400, String::new(), codes::REJECTED),
+        ];
+        for (status, body, expected) in cases {
+            let (status, headers) = (StatusCode::from_u16(*status).unwrap(), HeaderMap::new());
+            let answer = Answer { service: Service::Storage, status, headers: &headers, body: body.as_bytes() };
+            assert_eq!(classify(answer, SystemTime::UNIX_EPOCH).code(), *expected, "{status} {body}");
+        }
+    }
+
+    fn body(number: &str, error: &str, message: &str, code: &str) -> String {
+        let code = if code.is_empty() { String::new() } else { format!(r#","code":"{code}""#) };
+        format!(r#"{{"statusCode":"{number}","error":"{error}","message":"{message}"{code}}}"#)
+    }
+
     #[test]
     fn only_a_refused_token_asks_for_a_refresh() {
         let none = HeaderMap::new();
@@ -318,6 +463,8 @@ mod tests {
             400,
             r#"{"statusCode":"403","message":"\"exp\" claim timestamp check failed"}"#
         ));
+        assert!(asks(Service::Storage, 400, r#""exp" claim timestamp check failed"#));
+        assert!(!asks(Service::Storage, 400, "Invalid Compact JWS"));
         assert!(!asks(Service::Functions, 401, r#"{"error":"nope"}"#));
         assert!(!asks(Service::Functions, 401, r#"{"code":401,"message":"Missing authorization header"}"#));
         assert!(!asks(Service::Rest, 401, r#"{"code":"42501"}"#));

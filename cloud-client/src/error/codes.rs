@@ -2,7 +2,7 @@
 use super::{
     ErrorCode,
     ErrorKind::{
-        Closed, Config, Conflict, Forbidden, Incompatible, Internal, InvalidInput, Network, NotFound, Protocol,
+        Closed, Config, Conflict, Forbidden, Incompatible, Internal, InvalidInput, Local, Network, NotFound, Protocol,
         QuotaExceeded, RateLimited, Server, Timeout, Unauthenticated,
     },
 };
@@ -250,6 +250,65 @@ pub const ENCODE: ErrorCode = ErrorCode::new(
     InvalidInput,
     "The request body could not be written as JSON",
     "Check the value's types.",
+);
+/// The file is larger than the bucket or the plan allows.
+pub const FILE_TOO_LARGE: ErrorCode = ErrorCode::new(
+    "storage.too_large",
+    InvalidInput,
+    "The file is larger than the cloud allows",
+    "Leave it out, or have the limit of the bucket raised.",
+);
+/// The bucket does not take files of this type.
+pub const TYPE_REFUSED: ErrorCode = ErrorCode::new(
+    "storage.type_refused",
+    InvalidInput,
+    "The cloud does not keep files of this type",
+    "Give another content type, or have the bucket's list of types changed.",
+);
+/// A bucket's or object's name that the cloud does not take.
+pub const NAME_INVALID: ErrorCode = ErrorCode::new(
+    "storage.name_invalid",
+    InvalidInput,
+    "The name cannot be used in the cloud",
+    "Encode file names first, and keep paths short.",
+);
+/// A signed link that is over, or for something else.
+pub const LINK_INVALID: ErrorCode =
+    ErrorCode::new("storage.link_invalid", Forbidden, "The signed link is no longer good", "Ask for a new link.");
+/// The local content changed while it was being sent.
+pub const SOURCE_CHANGED: ErrorCode = ErrorCode::new(
+    "storage.source_changed",
+    Local,
+    "The file changed while it was being sent",
+    "Send it again once it is at rest.",
+);
+/// Reading or writing the local side of a transfer failed.
+pub const LOCAL_IO: ErrorCode = ErrorCode::new(
+    "storage.local_io",
+    Local,
+    "The local side of the transfer failed",
+    "Check the file, its rights and the free space.",
+);
+/// The object changed in the cloud while it was being read.
+pub const OBJECT_CHANGED: ErrorCode = ErrorCode::new(
+    "storage.object_changed",
+    Conflict,
+    "The file changed in the cloud while it was being read",
+    "Read it again from the beginning.",
+);
+/// A resumable upload's ticket is for another cloud, object or content.
+pub const TICKET_MISMATCH: ErrorCode = ErrorCode::new(
+    "storage.ticket_mismatch",
+    InvalidInput,
+    "The unfinished upload belongs to something else",
+    "Start the upload anew.",
+);
+/// A resumable upload was lost by the cloud again and again.
+pub const UPLOAD_LOST: ErrorCode = ErrorCode::new(
+    "storage.upload_lost",
+    Server,
+    "The cloud keeps losing the unfinished upload",
+    "Try again later; if it stays, send the file in one request.",
 );
 /// The handle was closed.
 pub const CLOSED: ErrorCode = ErrorCode::new("client.closed", Closed, "The handle was closed", "Open a new one.");

@@ -78,6 +78,8 @@ pub struct Sent {
     pub headers: HeaderMap,
     /// The body as text.
     pub body: String,
+    /// The body as it was sent.
+    pub bytes: Bytes,
 }
 
 impl Sent {
@@ -122,12 +124,14 @@ impl Scripted {
 #[async_trait]
 impl Transport for Scripted {
     async fn send(&self, request: Request) -> Result<Response, Error> {
+        let bytes = request.body.collect().await?;
         let url = &request.url;
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(Sent {
             target: format!("{} {}{query}", request.method, url.path()),
             headers: request.headers,
-            body: request.body.map(|body| String::from_utf8_lossy(&body).into_owned()).unwrap_or_default(),
+            body: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes,
         });
         let step = self.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(step) = step else { return Err(Error::new(crate::error::codes::CONNECT)) };

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use super::{Request, Response, Transport};
+use super::{Request, RequestBody, Response, Transport};
 use crate::{
     Error,
     error::codes::{CONNECT, CUT, INTERNAL, SEND, TIMEOUT, TLS, UNKNOWN_HOST},
@@ -69,7 +69,14 @@ impl Transport for HttpTransport {
     async fn send(&self, request: Request) -> Result<Response, Error> {
         let mut outgoing = reqwest::Request::new(request.method, request.url);
         *outgoing.headers_mut() = request.headers;
-        *outgoing.body_mut() = request.body.map(reqwest::Body::from);
+        *outgoing.body_mut() = match request.body {
+            RequestBody::Empty => None,
+            RequestBody::Bytes(bytes) => Some(bytes.into()),
+            RequestBody::Stream(body) => {
+                outgoing.headers_mut().insert(http::header::CONTENT_LENGTH, body.len_bytes().into());
+                Some(reqwest::Body::wrap_stream(body.open()))
+            }
+        };
         let answer = self.client()?.execute(outgoing).await.map_err(translate)?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = answer.bytes_stream().map_err(translate).boxed();
@@ -109,9 +116,13 @@ impl reqwest::dns::Resolve for SystemNames {
 /// Finds what went wrong by the types in the chain of causes.
 fn translate(cause: reqwest::Error) -> Error {
     let cause = cause.without_url();
-    let code = if chain_has::<UnknownHost>(&cause) {
+    // What a streamed body ended with is the caller's own error.
+    if let Some(own) = in_chain::<Error>(&cause) {
+        return own.clone();
+    }
+    let code = if in_chain::<UnknownHost>(&cause).is_some() {
         UNKNOWN_HOST
-    } else if chain_has::<rustls::Error>(&cause) {
+    } else if in_chain::<rustls::Error>(&cause).is_some() {
         TLS
     } else if cause.is_timeout() {
         TIMEOUT
@@ -125,12 +136,12 @@ fn translate(cause: reqwest::Error) -> Error {
     Error::new(code).with_source(cause)
 }
 
-/// Whether `T` is among the causes, also inside an `io::Error`, which hides its inner error from `source()`.
-fn chain_has<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+/// The first `T` among the causes, also inside an `io::Error`, which hides its inner error from `source()`.
+fn in_chain<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<T>() {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = match inside {
@@ -138,5 +149,5 @@ fn chain_has<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
             None => error.source(),
         };
     }
-    false
+    None
 }

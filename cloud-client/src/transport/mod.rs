@@ -4,6 +4,7 @@
 //! only what kept an answer from arriving is an error. The real one is [`HttpTransport`]; a scripted one for tests lives
 //! in `testing`.
 mod http_transport;
+mod request_body;
 
 use std::{fmt, pin::Pin, sync::Arc};
 
@@ -14,6 +15,7 @@ use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
 pub use http_transport::HttpTransport;
+pub use request_body::{RequestBody, StreamBody};
 
 use crate::Error;
 
@@ -31,13 +33,13 @@ pub struct Request {
     /// All headers; those with secrets are marked sensitive.
     pub headers: HeaderMap,
     /// The body, if any.
-    pub body: Option<Bytes>,
+    pub body: RequestBody,
 }
 
 impl Request {
     /// A request without headers or body.
     pub fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: None }
+        Self { method, url, headers: HeaderMap::new(), body: RequestBody::Empty }
     }
 }
 
