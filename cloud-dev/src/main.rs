@@ -7,7 +7,7 @@ use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use cloud_dev::{CloudDev, Running, StartError};
 
-/// A small cloud of the Supabase shape for development: accounts, tables, functions, on SQLite.
+/// A small cloud of the Supabase shape for development: accounts, tables, files, functions, on SQLite.
 #[derive(Debug, Parser)]
 #[command(version, about, arg_required_else_help = true)]
 struct Cli {
@@ -29,7 +29,7 @@ struct Serve {
     /// Port of 127.0.0.1 to listen on; 0 takes any free one.
     #[arg(long, default_value_t = 54321)]
     port: u16,
-    /// Keep data and keys in this directory; without it, everything is forgotten at the end.
+    /// Keep data, files and keys in this directory; without it, everything is forgotten at the end.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Forward AI requests to a server that speaks OpenAI's API (the address up to and with /v1).
@@ -94,14 +94,36 @@ async fn run(serve: Serve) -> Result<(), Box<dyn Error>> {
         builder = builder.heed_fault_header();
     }
     let cloud = builder.start().await?;
+    // In place before anybody is told that we are ready: a signal from then on is an orderly end.
+    let end = end_signal()?;
     if serve.json {
         println!("{}", ready(&cloud));
     } else {
         print!("{}", welcome(&cloud, &serve));
     }
-    tokio::signal::ctrl_c().await?;
+    end.await;
     cloud.shutdown().await;
     Ok(())
+}
+
+/// Ctrl-c, or a polite request of the system to end.
+#[cfg(unix)]
+fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Ctrl-c.
+#[cfg(windows)]
+fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move { drop(interrupt.recv().await) })
 }
 
 fn advice(error: &StartError) -> Option<&'static str> {
@@ -128,6 +150,7 @@ fn ready(cloud: &Running) -> serde_json::Value {
             "org_id": demo.org_id,
             "workspace_id": demo.workspace_id,
             "agent_slug": demo.agent_slug,
+            "bucket": demo.bucket,
             "people": people,
         },
     })
@@ -153,7 +176,8 @@ fn welcome(cloud: &Running, serve: &Serve) -> String {
          \x20 {ada}  password {ada_password}\n\
          \x20 {grace}  password {grace_password}\n\
          in the workspace {workspace} of the organisation {org},\n\
-         where the agent {agent} answers.\n\n\
+         where the agent {agent} answers. Files of the workspace are in the bucket {bucket},\n\
+         under {workspace}/.\n\n\
          For another terminal:\n\
          \x20 export CLOUD_URL={url} CLOUD_KEY={key}\n\n\
          \x20 curl -s \"$CLOUD_URL/auth/v1/token?grant_type=password\" -H \"apikey: $CLOUD_KEY\" \\\n\
@@ -167,5 +191,6 @@ fn welcome(cloud: &Running, serve: &Serve) -> String {
         workspace = demo.workspace_id,
         org = demo.org_id,
         agent = demo.agent_slug,
+        bucket = demo.bucket,
     )
 }

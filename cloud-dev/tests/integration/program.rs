@@ -44,16 +44,19 @@ async fn the_ready_line_is_all_a_harness_needs() {
     assert_eq!(answer.status(), 200);
     let session: Value = answer.json().await.unwrap();
     assert_eq!(session["user"]["id"], person["user_id"]);
+    assert_eq!(ready["demo"]["bucket"], "workspace-files");
 }
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_is_a_clean_end() {
-    let mut program = serve(&["--port", "0", "--json"]);
-    first_line(&mut program);
-    let sent = Command::new("kill").args(["-INT", &program.0.id().to_string()]).status().unwrap();
-    assert!(sent.success());
-    assert!(program.0.wait().unwrap().success());
+fn ctrl_c_and_a_polite_request_are_a_clean_end_from_the_ready_line_on() {
+    for signal in ["-INT", "-TERM"] {
+        let mut program = serve(&["--port", "0", "--json"]);
+        first_line(&mut program);
+        let sent = Command::new("kill").args([signal, &program.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert!(program.0.wait().unwrap().success(), "{signal}");
+    }
 }
 
 #[test]
@@ -75,9 +78,13 @@ fn people_get_something_to_paste() {
     while !said.contains("-d '") {
         assert!(lines.read_line(&mut said).unwrap() > 0, "{said}");
     }
-    for part in
-        ["export CLOUD_URL=http://127.0.0.1:", "CLOUD_KEY=sb_publishable_", "ada@example.com  password ", "curl"]
-    {
+    for part in [
+        "export CLOUD_URL=http://127.0.0.1:",
+        "CLOUD_KEY=sb_publishable_",
+        "ada@example.com  password ",
+        "curl",
+        "bucket workspace-files",
+    ] {
         assert!(said.contains(part), "{part} in {said}");
     }
 }
