@@ -23,7 +23,7 @@ pub struct Status {
     pub org: Option<Value>,
     /// The role in it.
     pub role: Option<String>,
-    /// The linked workspace: `id` and `folder`.
+    /// The linked workspace: `id`, `name` and `folder`.
     pub linked_workspace: Option<Value>,
     /// How its sync stands.
     pub sync_state: SyncState,
@@ -54,8 +54,10 @@ impl Status {
                 })
             }),
             role: active.map(|membership| membership.role.clone()),
-            linked_workspace: workspace
-                .map(|workspace| json!({"id": workspace.id(), "folder": workspace.folder().display().to_string()})),
+            linked_workspace: workspace.map(|workspace| {
+                let folder = workspace.folder().display().to_string();
+                json!({"id": workspace.id(), "name": workspace.name(), "folder": folder})
+            }),
             sync_state: workspace.map(Workspace::sync_state).unwrap_or_default(),
         }
     }

@@ -2,6 +2,7 @@
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, error::ErrorKind};
+use cloud_sdk::sync::link::LINK_FILE_NAME;
 
 /// Signs two devices in, links a folder, syncs state and messages, asks an agent and streams a model's answer.
 ///
@@ -29,7 +30,8 @@ pub struct Args {
     /// Its password
     #[arg(long, env = "CLOUD_SECOND_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
     pub second_password: Option<String>,
-    /// A conversation of yours to sync: one JSON object a line, with role, content and created_at
+    /// A conversation of yours to sync: one JSON object a line, with role, content and, if known, created_at (RFC 3339, or
+    /// seconds or milliseconds since 1970)
     #[arg(long, value_name = "FILE.jsonl")]
     pub conversation: Option<PathBuf>,
     /// A folder of yours to link [default: a temporary one]
@@ -41,18 +43,37 @@ pub struct Args {
 }
 
 impl Args {
-    /// What the parser cannot see: which options belong together.
-    pub fn check(&self) -> Result<(), Box<clap::Error>> {
+    /// What the parser cannot see: which options belong together. A variable that is set to nothing is not set.
+    pub fn check(mut self) -> Result<Self, Box<clap::Error>> {
+        for option in [&mut self.url, &mut self.key, &mut self.password, &mut self.second_password] {
+            option.take_if(|text| text.trim().is_empty());
+        }
         let wrong = |text: &str| Err(Box::new(Self::command().error(ErrorKind::MissingRequiredArgument, text)));
         if self.url.is_some() != self.key.is_some() {
-            return wrong("--url and --key belong together (or CLOUD_URL and CLOUD_KEY)");
+            return wrong(
+                "--url and --key belong together (or CLOUD_URL and CLOUD_KEY; unset both to use the embedded cloud)",
+            );
         }
         if self.url.is_some() && (self.email.is_none() || self.password.is_none()) {
-            return wrong("a project of yours needs --email and --password (or CLOUD_PASSWORD) of an account there");
+            return wrong(
+                "a project of yours needs --email and --password (or CLOUD_PASSWORD) of an account there; to use the \
+                 embedded cloud give no --url and unset CLOUD_URL and CLOUD_KEY",
+            );
+        }
+        if self.url.is_none() && (self.email.is_some() || self.second_email.is_some()) {
+            return wrong("--email goes with --url and --key: the embedded cloud has accounts of its own");
         }
         if let Some(folder) = self.workspace.as_ref().filter(|folder| !folder.is_dir()) {
             return wrong(&format!("--workspace {} is not a folder", folder.display()));
         }
-        Ok(())
+        let linked = |folder: &&PathBuf| folder.join(LINK_FILE_NAME).symlink_metadata().is_ok();
+        if let (None, Some(folder)) = (&self.url, self.workspace.as_ref().filter(linked)) {
+            return wrong(&format!(
+                "--workspace {} holds a {LINK_FILE_NAME} already, and a cloud that ends with this program must not \
+                 take its place: choose another folder, or give --url and --key",
+                folder.display()
+            ));
+        }
+        Ok(self)
     }
 }

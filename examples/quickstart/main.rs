@@ -15,7 +15,7 @@ use clap::Parser as _;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = match args::Args::try_parse().map_err(Box::new).and_then(|args| args.check().map(|()| args)) {
+    let args = match args::Args::try_parse().map_err(Box::new).and_then(args::Args::check) {
         Ok(args) => args,
         Err(problem) => problem.exit(),
     };

@@ -1,7 +1,7 @@
 //! What a person sees: one line a step, figures beside it, a progress bar for long work, a summary at the end.
 use std::{
     fmt,
-    io::{IsTerminal as _, Write as _, stdout},
+    io::{IsTerminal as _, Write as _, stderr, stdout},
     time::{Duration, Instant},
 };
 
@@ -70,51 +70,59 @@ impl Report {
     ) -> Result<T, Failure> {
         self.step += 1;
         let number = self.step;
-        println!("{} {step}", self.paint("1;34", &format!("{number:>2}.")));
+        line(format_args!("{} {step}", self.paint("1;34", &format!("{number:>2}."))));
         let begun = Instant::now();
         let value = work.await.map_err(|cause| Failure { number, step, cause })?;
-        println!("    {} {}", self.paint("32", "✓"), self.paint("2", &spent(begun.elapsed())));
+        note(format_args!("{} {}", self.paint("32", "✓"), self.paint("2", &spent(begun.elapsed()))));
         Ok(value)
     }
 
     pub fn summary(&self, lines: &[(String, String)]) {
-        println!("\n{}", self.paint("1", "Summary"));
+        line(format_args!("\n{}", self.paint("1", "Summary")));
         let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         for (name, value) in lines {
-            println!("  {name:<width$}  {value}");
+            line(format_args!("  {name:<width$}  {value}"));
         }
-        println!("\nAll {} steps passed in {}.", self.step, spent(self.begun.elapsed()));
+        line(format_args!("\nAll {} steps passed in {}.", self.step, spent(self.begun.elapsed())));
     }
 
     pub fn failure(&self, failure: &Failure) {
         let mark = self.paint("31", "✗");
-        eprintln!("\n{mark} step {} failed: {}", failure.number, failure.step);
+        let mut lines = vec![format!("\n{mark} step {} failed: {}", failure.number, failure.step)];
         match &failure.cause {
-            Cause::Check(text) => eprintln!("  {text}"),
+            Cause::Check(text) => lines.push(format!("  {text}")),
             Cause::Sdk(error) => {
-                eprintln!("  {error}");
-                if let Some(detail) = error.detail() {
-                    eprintln!("  the server said: {detail}");
-                }
+                lines.push(format!("  {error}"));
+                lines.extend(error.detail().map(|detail| format!("  the server said: {detail}")));
                 let mut source = std::error::Error::source(error);
                 while let Some(cause) = source {
-                    eprintln!("  because: {cause}");
+                    lines.push(format!("  because: {cause}"));
                     source = cause.source();
                 }
             }
         }
+        let _ = writeln!(stderr(), "{}", lines.join("\n"));
     }
+}
+
+/// One line. A reader that has gone away, as `head` does, is no reason to stop.
+pub fn line(text: impl fmt::Display) {
+    let _ = writeln!(stdout(), "{text}");
 }
 
 /// A line below a step.
 pub fn note(text: impl fmt::Display) {
-    println!("    {text}");
+    line(format_args!("    {text}"));
 }
 
 /// Text as it arrives.
 pub fn piece(text: &str) {
-    print!("{text}");
-    let _ = stdout().flush();
+    let _ = write!(stdout(), "{text}").and_then(|()| stdout().flush());
+}
+
+/// What somebody else wrote, without what would move the cursor or change colours.
+pub fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 pub fn spent(time: Duration) -> String {

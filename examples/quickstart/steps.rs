@@ -16,9 +16,11 @@ use tempfile::TempDir;
 use crate::{
     args::Args,
     conversation_file::{self, ConversationFile},
-    report::{Cause, Failure, Report, bar, check, note, piece, spent},
+    report::{Cause, Failure, Report, bar, check, line, note, piece, plain, spent},
 };
 
+/// The conversation that this story is told in; a file of yours goes to one of its own name.
+const STORY: &str = "quickstart";
 /// How long to wait for background work when the program ends.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -61,27 +63,46 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<Vec<(String, String
     let stage = report.step(title, open_stage(args)).await?;
     let (first, second) = report.step("Sign in on two devices", sign_in(args, &stage)).await?;
     let (one, two) = report.step("Link a folder on each", link(&stage, &first, &second)).await?;
-    report.step("Push workspace state from one, see it on the other", share_state(&one, &two)).await?;
-    report.step("Change one field on both sides: a conflict", conflict(&one, &two)).await?;
-    let messages = report.step("Exchange messages, also written offline", messages(&stage, &one, &two)).await?;
-    let imported = match &file {
-        Some(file) => Some(report.step("Sync your conversation", import(file, &first, &one, &two)).await?),
+    let told = story(args, report, &stage, file.as_ref(), &first, [&one, &two]).await;
+    // The embedded cloud ends with this program, however that comes: a link to it in somebody's own folder would point
+    // nowhere.
+    if stage.embedded.is_some()
+        && args.workspace.is_some()
+        && let Err(error) = one.unlink().await
+    {
+        note(format_args!("the link in {} stays: {error}", one.folder().display()));
+    }
+    let lines = told?;
+    report.step("Close, and keep the login for the next start", close(stage, [&first, &second])).await?;
+
+    let mut summary = vec![("people".to_owned(), format!("{} and {}", first.email, second.email))];
+    summary.extend(lines);
+    Ok(summary)
+}
+
+/// What happens once both devices are linked; gives the lines for the summary.
+async fn story(
+    args: &Args,
+    report: &mut Report,
+    stage: &Stage,
+    file: Option<&ConversationFile>,
+    first: &Device,
+    [one, two]: [&Workspace; 2],
+) -> Result<Vec<(String, String)>, Failure> {
+    report.step("Push workspace state from one, see it on the other", share_state(one, two)).await?;
+    report.step("Change one field on both sides: a conflict", conflict(one, two)).await?;
+    let messages = report.step("Exchange messages, also written offline", messages(stage, one, two)).await?;
+    let imported = match file {
+        Some(file) => Some(report.step("Sync your conversation", import(file, first, one, two)).await?),
         None => None,
     };
-    let agent = report.step("Ask an agent", ask_agent(&stage, &first, &one)).await?;
-    let tokens = report.step("Stream a model's answer", stream(args, &first, &one)).await?;
-    report
-        .step("Close, and keep the login for the next start", close(stage, &args.workspace, one, [&first, &second]))
-        .await?;
-
-    let mut summary = vec![
-        ("people".to_owned(), format!("{} and {}", first.email, second.email)),
-        ("messages".to_owned(), format!("{messages} exchanged, none lost, none doubled")),
-    ];
-    summary.extend(imported.map(|line| ("your conversation".to_owned(), line)));
-    summary.push(("agent".to_owned(), agent));
-    summary.push(("model".to_owned(), tokens));
-    Ok(summary)
+    let agent = report.step("Ask an agent", ask_agent(stage, first, one)).await?;
+    let tokens = report.step("Stream a model's answer", stream(args, first, one)).await?;
+    let mut lines = vec![("messages".to_owned(), format!("{messages} exchanged, none lost, none doubled"))];
+    lines.extend(imported.map(|line| ("your conversation".to_owned(), line)));
+    lines.push(("agent".to_owned(), agent));
+    lines.push(("model".to_owned(), tokens));
+    Ok(lines)
 }
 
 async fn open_stage(args: &Args) -> Result<Stage, Cause> {
@@ -208,7 +229,7 @@ async fn conflict(one: &Workspace, two: &Workspace) -> Result<(), Cause> {
 }
 
 async fn messages(stage: &Stage, one: &Workspace, two: &Workspace) -> Result<usize, Cause> {
-    let (here, there) = (one.conversation("chat").await?, two.conversation("chat").await?);
+    let (here, there) = (one.conversation(STORY).await?, two.conversation(STORY).await?);
     here.append(NewMessage::user("Are you there?")).await?;
     one.sync().await?;
     two.sync().await?;
@@ -304,7 +325,15 @@ async fn import(file: &ConversationFile, first: &Device, one: &Workspace, two: &
     // Whatever this file holds is in the conversation, in the file's order, as often as in the file.
     let arrived: Vec<&str> = right.iter().map(|message| &*message.content).collect();
     let mut rest = arrived.iter();
-    let missing = file.sendable.iter().filter(|text| !rest.by_ref().any(|seen| seen == text)).count();
+    let is_missing = |text: &&String| {
+        let mut ahead = rest.clone();
+        let found = ahead.any(|seen| seen == text);
+        if found {
+            rest = ahead;
+        }
+        !found
+    };
+    let missing = file.sendable.iter().filter(is_missing).count();
     check(missing <= refused, format!("{missing} messages of the file are missing, {refused} were refused"))?;
 
     let kept = file.messages.len() - file.sendable.len();
@@ -341,7 +370,7 @@ async fn ask_agent(stage: &Stage, device: &Device, one: &Workspace) -> Result<St
     let wanted = agents.iter().find(|agent| stage.agent.as_ref().is_none_or(|slug| agent.slug == *slug));
     let agent = wanted.ok_or_else(|| Cause::Check("the organisation has no agent".into()))?;
 
-    let chat = one.conversation("chat").await?;
+    let chat = one.conversation(STORY).await?;
     let question = "Please sum up what we have done so far.";
     chat.append(NewMessage::user(question)).await?;
     one.sync().await?;
@@ -351,8 +380,8 @@ async fn ask_agent(stage: &Stage, device: &Device, one: &Workspace) -> Result<St
     let reply = device.cloud.agents().invoke(&invocation).await?;
     check(!reply.content.trim().is_empty(), "the agent said nothing")?;
     let name = reply.agent_name.clone().unwrap_or_else(|| agent.name.clone());
-    for line in reply.content.lines().filter(|line| !line.trim().is_empty()) {
-        note(format_args!("{name}: {line}"));
+    for said in plain(&reply.content).lines().filter(|said| !said.trim().is_empty()) {
+        note(format_args!("{}: {said}", plain(&name)));
     }
     // What the agent said is a message like any other, where the cloud stored one.
     one.sync().await?;
@@ -377,10 +406,10 @@ async fn stream(args: &Args, device: &Device, one: &Workspace) -> Result<String,
         if let AiChunk::Text(text) = chunk? {
             first.get_or_insert_with(|| begun.elapsed());
             pieces += 1;
-            piece(&text.replace('\n', "\n    "));
+            piece(&plain(&text).replace('\n', "\n    "));
         }
     }
-    println!();
+    line("");
     check(pieces > 1, format!("the answer came in {pieces} pieces, not as a stream"))?;
     let usage = answer.usage().map(|usage| format!("{} + {} tokens", usage.prompt_tokens, usage.completion_tokens));
     let first = first.map(spent).unwrap_or_default();
@@ -388,11 +417,7 @@ async fn stream(args: &Args, device: &Device, one: &Workspace) -> Result<String,
     Ok(format!("{}, {}", answer.partial().model, usage.unwrap_or_else(|| "usage not told".into())))
 }
 
-async fn close(stage: Stage, kept: &Option<PathBuf>, one: Workspace, devices: [&Device; 2]) -> Result<(), Cause> {
-    // The embedded cloud ends with this program: a link to it in somebody's own folder would point nowhere.
-    if stage.embedded.is_some() && kept.is_some() {
-        one.unlink().await?;
-    }
+async fn close(stage: Stage, devices: [&Device; 2]) -> Result<(), Cause> {
     for device in devices {
         check(device.cloud.close(CLOSING).await, format!("the {} did not stop in time", device.name))?;
         check(keeps_login(device).await?, format!("the {} would not be signed in at the next start", device.name))?;

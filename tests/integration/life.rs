@@ -102,7 +102,9 @@ async fn a_linked_folder_syncs_by_itself_and_is_taken_up_again_at_the_next_start
     let (here, there) = (one.start_signed_in(ada).await, two.start_signed_in(grace).await);
     let workspace = here.link(&one.folder(), &server.demo().workspace_id).await.unwrap();
     there.link(&two.folder(), &server.demo().workspace_id).await.unwrap();
-    assert_eq!(here.status().linked_workspace.unwrap()["id"], *server.demo().workspace_id);
+    let status = serde_json::to_value(here.status()).unwrap();
+    let linked = serde_json::json!({"id": server.demo().workspace_id, "name": "Demo", "folder": workspace.folder()});
+    assert_eq!(status["linkedWorkspace"], linked);
 
     let mut events = there.events();
     workspace.set("current_step", "nobody calls sync").await.unwrap();
