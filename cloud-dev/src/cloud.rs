@@ -23,6 +23,7 @@ use crate::{
     functions::upstream::Upstream,
     keys::Keys,
     network::Network,
+    storage::{Blobs, Store},
 };
 
 /// The private claim that says before which revocation a token was issued.
@@ -36,6 +37,17 @@ pub(crate) struct Settings {
     pub(crate) confirm_email: bool,
     pub(crate) daily_tokens: u64,
     pub(crate) token_pace: Duration,
+    pub(crate) max_object_bytes: u64,
+    pub(crate) upload_chunk_bytes: Option<u64>,
+    pub(crate) upload_lifetime: Duration,
+}
+
+/// What a data directory holds.
+#[derive(Debug)]
+pub(crate) struct Data {
+    pub(crate) db: Db,
+    pub(crate) keys: Keys,
+    pub(crate) blobs: Blobs,
 }
 
 /// The state shared by all handlers of one server.
@@ -47,6 +59,7 @@ pub(crate) struct Cloud {
     pub(crate) faults: Faults,
     pub(crate) network: Network,
     pub(crate) upstream: Option<Upstream>,
+    pub(crate) storage: Store,
     /// `http://127.0.0.1:<port>`, set once the port is known.
     pub(crate) url: OnceLock<String>,
     generation: AtomicU64,
@@ -54,15 +67,16 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     pub(crate) fn new(
-        db: Db,
-        keys: Keys,
+        data: Data,
         settings: Settings,
         faults: Faults,
         network: Network,
         upstream: Option<Upstream>,
     ) -> Self {
         let (url, generation) = (OnceLock::new(), AtomicU64::new(0));
-        Self { db, keys, settings, faults, network, upstream, url, generation }
+        let Data { db, keys, blobs } = data;
+        let storage = Store::new(blobs);
+        Self { db, keys, settings, faults, network, upstream, storage, url, generation }
     }
 
     /// The address of this server, without a path.

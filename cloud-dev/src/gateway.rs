@@ -19,7 +19,8 @@ use http::{
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
         ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-        ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER, VARY,
+        ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN,
+        RETRY_AFTER, VARY,
     },
 };
 use serde_json::json;
@@ -28,6 +29,7 @@ use crate::{
     cloud::Cloud,
     faults::{Action, Answer},
     network::Connection,
+    storage,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -101,7 +103,8 @@ async fn faulty(cloud: &Cloud, connection: &Connection, request: Request, next: 
 
 /// Checks the API key, then goes on to the service.
 async fn keyed(cloud: &Cloud, request: Request, next: Next) -> Response {
-    if request.method() == Method::OPTIONS {
+    let is_preflight = request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    if request.method() == Method::OPTIONS && (is_preflight || !storage::answers_options(request.uri().path())) {
         return preflight(request.headers());
     }
     let path = request.uri().path();
@@ -121,11 +124,12 @@ async fn keyed(cloud: &Cloud, request: Request, next: Next) -> Response {
     }
 }
 
-/// An OpenAI client that has a bearer and no key: the bearer is checked where the function starts.
+/// Two kinds of client have no key: an OpenAI client, whose bearer is checked where the function starts, and
+/// whoever follows a public or signed address of the storage, which checks everything itself.
 fn may_come_without_key(request: &Request) -> bool {
-    request.uri().path().starts_with(OPENAI)
-        && api_key(request).is_none()
-        && request.headers().contains_key(AUTHORIZATION)
+    let path = request.uri().path();
+    let is_openai = path.starts_with(OPENAI) && request.headers().contains_key(AUTHORIZATION);
+    api_key(request).is_none() && (is_openai || path.strip_prefix(storage::PATH).is_some_and(|p| p.starts_with('/')))
 }
 
 fn api_key(request: &Request) -> Option<String> {
@@ -134,6 +138,11 @@ fn api_key(request: &Request) -> Option<String> {
     }
     let query = request.uri().query()?;
     url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "apikey").map(|(_, key)| key.into_owned())
+}
+
+/// The method whose headers a request asks for: `HEAD` is answered as `GET` is, and the body left out on the way.
+pub(crate) fn without_head(method: &Method) -> &Method {
+    if method == Method::HEAD { &Method::GET } else { method }
 }
 
 /// The bearer token of a request.
@@ -212,7 +221,7 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("content-range, content-location, location, preference-applied, retry-after, x-request-id, sb-request-id, sb-error-code, x-sb-error-code, x-supabase-api-version"),
+        HeaderValue::from_static("accept-ranges, content-length, content-range, content-location, etag, location, tus-complete, tus-extension, tus-max-size, tus-resumable, tus-version, upload-expires, upload-length, upload-offset, preference-applied, retry-after, x-request-id, sb-request-id, sb-error-code, x-sb-error-code, x-supabase-api-version"),
     );
     headers.append(VARY, HeaderValue::from_static("Origin"));
 }

@@ -1,7 +1,7 @@
 //! A small cloud of the Supabase shape that runs inside a test, an example or a terminal.
 //!
-//! Accounts (GoTrue), tables with row policies (PostgREST) and functions (agents and an AI proxy) on SQLite,
-//! in memory or in a directory. It answers to this machine alone and is not made for production; what it
+//! Accounts (GoTrue), tables with row policies (PostgREST), files (Storage, with resumable uploads) and functions
+//! (agents and an AI proxy) on SQLite, in memory or in a directory. It answers to this machine alone and is not made for production; what it
 //! answers is what the real services answer, including their failures when asked to.
 //!
 //! ```
@@ -22,10 +22,17 @@
 //! | Name            | What it is                                                  |
 //! |-----------------|-------------------------------------------------------------|
 //! | [`CloudDev`]    | where it begins: `CloudDev::builder()`                      |
-//! | [`Builder`]     | port, data directory, token lifetimes, model server, faults |
+//! | [`Builder`]     | port, data directory, lifetimes, limits, model server, faults |
 //! | [`Running`]     | address, keys, and the handle that steers it in a test      |
 //! | [`Fault`]       | one failure to show to matching requests                    |
 //! | [`Demo`]        | the people, the workspace and the agent that are there      |
+//!
+//! | Path             | Service                                                                         |
+//! |------------------|---------------------------------------------------------------------------------|
+//! | `/auth/v1/`      | accounts and sessions                                                           |
+//! | `/rest/v1/`      | tables, and under `rpc/` a few database functions                               |
+//! | `/storage/v1/`   | buckets and objects; `workspace-files` keeps `{workspace_id}/…` for its members |
+//! | `/functions/v1/` | agents and the AI proxy                                                         |
 
 mod cloud;
 pub(crate) mod core;
@@ -40,6 +47,7 @@ mod rest;
 mod running;
 mod seed;
 mod server;
+mod storage;
 
 pub use crate::{
     faults::Fault,

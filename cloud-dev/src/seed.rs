@@ -6,7 +6,10 @@
 use rusqlite::{Connection, TransactionBehavior, named_params};
 use serde_json::json;
 
-use crate::gotrue::account::{NewUser, User};
+use crate::{
+    gotrue::account::{NewUser, User},
+    storage,
+};
 
 /// What the demo data is called, for whoever signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub struct Demo {
     pub workspace_id: String,
     /// The agent that answers in it.
     pub agent_slug: String,
+    /// The bucket that keeps the files of every workspace, under the workspace's id.
+    pub bucket: String,
     /// Two people of the organisation: its owner, then a member.
     pub people: [DemoPerson; 2],
 }
@@ -54,6 +59,7 @@ impl Demo {
             org_id: ORG.to_owned(),
             workspace_id: WORKSPACE.to_owned(),
             agent_slug: AGENT_SLUG.to_owned(),
+            bucket: storage::WORKSPACE_BUCKET.to_owned(),
             people: PEOPLE.map(|(name, id, password, _)| DemoPerson {
                 email: format!("{}@example.com", name.to_lowercase()),
                 password: password.to_owned(),

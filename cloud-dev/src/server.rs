@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cloud::{self, Cloud, Settings},
+    cloud::{self, Cloud, Data, Settings},
     core::{
         db::{self, Db, OpenError},
         schema,
@@ -31,10 +31,17 @@ use crate::{
     rest,
     running::Running,
     seed::{self, Demo},
+    storage::{self, Blobs},
 };
 
 /// Tokens a day in the free plan.
 const DAILY_TOKENS: u64 = 50_000;
+
+/// Largest object, as the free plan has it.
+const MAX_OBJECT_BYTES: u64 = 50 << 20;
+
+/// How long a resumable upload may take.
+const UPLOAD_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Why a cloud did not start.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +117,9 @@ impl CloudDev {
                 confirm_email: false,
                 daily_tokens: DAILY_TOKENS,
                 token_pace: Duration::ZERO,
+                max_object_bytes: MAX_OBJECT_BYTES,
+                upload_chunk_bytes: None,
+                upload_lifetime: UPLOAD_LIFETIME,
             },
         }
     }
@@ -191,6 +201,25 @@ impl Builder {
         self
     }
 
+    /// Refuses objects with more bytes. Default: 50 MiB.
+    pub fn max_object_bytes(mut self, bytes: u64) -> Self {
+        self.settings.max_object_bytes = bytes;
+        self
+    }
+
+    /// Refuses chunks of a resumable upload that have another size, the last one excepted, as the hosted service
+    /// does with 6 MiB (6,291,456 bytes). Default: any size.
+    pub fn upload_chunk_bytes(mut self, bytes: u64) -> Self {
+        self.settings.upload_chunk_bytes = Some(bytes);
+        self
+    }
+
+    /// How long a resumable upload may take. Default: 24 h.
+    pub fn upload_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.upload_lifetime = lifetime;
+        self
+    }
+
     /// Hits `per_mille` of a thousand requests with a fault; the same `seed` hits the same ones. Default: none.
     pub fn faults(mut self, seed: u64, per_mille: u16) -> Self {
         self.random_faults = Some(Random { seed, per_mille });
@@ -230,11 +259,11 @@ impl Builder {
         })?;
         let address = gate.address().map_err(|source| StartError::Listen { port, source })?;
 
-        let (db, keys) = open(self.data_dir, self.discard_data).await?;
+        let data = open(self.data_dir, self.discard_data).await?;
         let demo = Demo::new();
-        prepare(&db, &demo).await?;
+        prepare(&data, &demo).await?;
         let faults = Faults::new(self.heed_fault_header, self.random_faults);
-        let cloud = Arc::new(Cloud::new(db, keys, self.settings, faults, network, upstream));
+        let cloud = Arc::new(Cloud::new(data, self.settings, faults, network, upstream));
         let url = cloud.url.get_or_init(|| format!("http://{address}")).clone();
 
         let stop = CancellationToken::new();
@@ -256,14 +285,15 @@ fn router(cloud: Arc<Cloud>) -> Router {
         .route("/auth/v1/{*path}", any(gotrue::handle))
         .route("/rest/v1/", any(rest::handle))
         .route("/rest/v1/{*path}", any(rest::handle))
+        .route("/storage/v1/{*path}", any(storage::handle))
         .route("/functions/v1/{*path}", any(functions::handle))
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(Arc::clone(&cloud), gateway::gateway))
         .with_state(cloud)
 }
 
-/// Opens database and keys, away from the async threads.
-async fn open(data_dir: Option<PathBuf>, discard: bool) -> Result<(Db, Keys), StartError> {
+/// Opens database, keys and files, away from the async threads.
+async fn open(data_dir: Option<PathBuf>, discard: bool) -> Result<Data, StartError> {
     let work = move || {
         let discarded = match &data_dir {
             Some(path) if discard => db::discard(path),
@@ -275,18 +305,23 @@ async fn open(data_dir: Option<PathBuf>, discard: bool) -> Result<(Db, Keys), St
             (OpenError::InUse, path) => StartError::DataDirInUse { path: path.unwrap_or_default() },
             (OpenError::Database(source), _) => StartError::Database { source: source.into() },
         })?;
-        let keys = Keys::open(data_dir.as_deref(), cloud::now_seconds()).map_err(|source| match data_dir {
+        let keys = Keys::open(data_dir.as_deref(), cloud::now_seconds()).map_err(|source| match data_dir.clone() {
             Some(path) => StartError::DataDir { path, source },
             None => StartError::Keys { source },
         })?;
-        Ok((db, keys))
+        let blobs = Blobs::open(data_dir.as_deref()).map_err(|source| {
+            let path = data_dir.unwrap_or_else(std::env::temp_dir);
+            StartError::DataDir { path, source }
+        })?;
+        Ok(Data { db, keys, blobs })
     };
     let opened = tokio::task::spawn_blocking(work).await;
     opened.unwrap_or_else(|error| Err(StartError::Database { source: error.into() }))
 }
 
-/// Creates what is missing of tables and demo data.
-async fn prepare(db: &Db, demo: &Demo) -> Result<(), StartError> {
+/// Creates what is missing of tables and demo data, and removes files that no row needs: what a crash left, or
+/// what was there before the data was discarded.
+async fn prepare(data: &Data, demo: &Demo) -> Result<(), StartError> {
     let broken = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Database { source };
     let [owner, member] = &demo.people;
     let hash = async |password: &str| {
@@ -294,11 +329,15 @@ async fn prepare(db: &Db, demo: &Demo) -> Result<(), StartError> {
     };
     let hashes = [hash(&owner.password).await?, hash(&member.password).await?];
     let demo = demo.clone();
-    let prepared = db.call(move |conn| {
+    let prepared = data.db.call(move |conn| {
         schema::create(conn)?;
         gotrue::create(conn)?;
         functions::create(conn)?;
-        seed::plant(conn, &demo, hashes)
+        seed::plant(conn, &demo, hashes)?;
+        storage::create(conn, cloud::now_micros())?;
+        storage::versions(conn, cloud::now_micros())
     });
-    prepared.await.map_err(|source| broken(source.into()))
+    let needed = prepared.await.map_err(|source| broken(source.into()))?;
+    let swept = data.blobs.sweep(needed).await;
+    swept.map_err(|source| StartError::DataDir { path: data.blobs.root().to_owned(), source })
 }

@@ -171,6 +171,25 @@ pub(crate) const WORKSPACE_FILES: Security = Security {
     ..Security::CLOSED
 };
 
+/// Whether an object belongs to the asking person: in the bucket of the workspaces, the first folder of its
+/// name is a workspace of their organisation; any other bucket belongs to whoever made it.
+const THEIR_OBJECT: &str = "(({row}.bucket_id = 'workspace-files' AND instr({row}.name, '/') > 1 AND EXISTS (\
+     SELECT 1 FROM workspaces w JOIN org_memberships m ON m.org_id = w.org_id \
+     WHERE w.id = substr({row}.name, 1, instr({row}.name, '/') - 1) AND m.user_id = ?1)) \
+     OR EXISTS (SELECT 1 FROM storage_buckets b WHERE b.id = {row}.bucket_id AND b.owner_id = ?1))";
+
+pub(crate) const STORAGE_OBJECTS: Security = Security {
+    select: Some(THEIR_OBJECT),
+    insert: Some(THEIR_OBJECT),
+    update: Some(THEIR_OBJECT),
+    delete: Some(THEIR_OBJECT),
+    ..Security::CLOSED
+};
+
+/// The bucket of the workspaces, and those that the person made.
+pub(crate) const STORAGE_BUCKETS: Security =
+    Security { select: Some("{row}.id = 'workspace-files' OR {row}.owner_id = ?1"), ..Security::CLOSED };
+
 #[cfg(test)]
 mod tests {
     use super::*;

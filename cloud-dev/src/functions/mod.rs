@@ -55,7 +55,7 @@ pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) ->
         Ok(caller) => caller,
         Err(response) => return *response,
     };
-    match (name, &parts.method, rest) {
+    match (name, gateway::without_head(&parts.method), rest) {
         ("agent-chat", &Method::POST, "") => agent_chat::handle(&cloud, &caller, body).await,
         ("ai-proxy", &Method::POST, "") => ai_proxy::chat(&cloud, &caller, body, ai_proxy::Style::Function).await,
         ("ai-proxy", &Method::POST, "v1/chat/completions") => {

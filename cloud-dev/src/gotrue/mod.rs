@@ -73,7 +73,8 @@ pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) ->
 
 async fn route(cloud: &Cloud, parts: &Parts, body: Body) -> Result<Response, AuthError> {
     let path = parts.uri.path().strip_prefix(PATH).unwrap_or_default();
-    match (&parts.method, path) {
+    let method = gateway::without_head(&parts.method);
+    match (method, path) {
         (&Method::GET, "/health") => Ok(Json(health()).into_response()),
         (&Method::GET, "/settings") => Ok(Json(settings(cloud)).into_response()),
         (&Method::GET, "/.well-known/jwks.json") => Ok(jwks()),

@@ -11,6 +11,7 @@
 //! | [`headers`], [`payload`]              | preferences, media types, bodies          |
 //! | [`plan`], [`sql`]                     | names to tables, values to SQL            |
 //! | [`job`], [`read`], [`write`]          | what runs in the transaction              |
+//! | [`rpc`]                               | the database functions                    |
 //! | [`respond`], [`error`]                | statuses, headers and bodies              |
 //! | [`constraints`]                       | what a stored row must meet               |
 //! | [`value`], [`json`], [`functions`]    | PostgreSQL types and operators on SQLite  |
@@ -112,7 +113,7 @@ fn answer(conn: &mut Connection, identity: &Identity, request: &RestRequest, set
         [""] => {
             return Err(ApiError::new(StatusCode::NOT_FOUND, "PGRST126", "Root endpoint metadata is disabled"));
         }
-        ["rpc", function] => return Err(rpc::unknown_function(function, request)),
+        ["rpc", function] => return rpc::call(conn, identity, request, settings, function),
         [table] => (*table).to_owned(),
         _ => return Err(ApiError::new(StatusCode::NOT_FOUND, "PGRST125", "Invalid path specified in request URL")),
     };

@@ -56,6 +56,11 @@ impl Answer {
         Ok(())
     }
 
+    /// One value that is no row, such as a function returns.
+    pub(crate) fn value(shape: Shape, json: String) -> Self {
+        Self { body: Some((shape.content_type(), json)), ..Self::new(StatusCode::OK) }
+    }
+
     pub(crate) fn into_response(self) -> RestResponse {
         let mut headers = HeaderMap::new();
         let texts = [

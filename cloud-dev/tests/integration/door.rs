@@ -75,6 +75,27 @@ async fn every_answer_carries_a_date_and_a_request_id() {
 }
 
 #[tokio::test]
+async fn a_head_request_gets_the_headers_of_a_get() {
+    let caller = Caller::start().await;
+    let token = caller.token().await;
+    for path in [
+        "/",
+        "/auth/v1/health",
+        "/auth/v1/user",
+        "/rest/v1/profiles",
+        "/rest/v1/rpc/add?a=1&b=2",
+        "/functions/v1/cloud-models",
+        "/storage/v1/status",
+        "/storage/v1/bucket",
+    ] {
+        let get = caller.get(path, Some(&token)).await;
+        let head = send(caller.request(Method::HEAD, path).bearer_auth(&token)).await;
+        assert_eq!((get.status, head.status, head.text.as_str()), (200, 200, ""), "{path}");
+        assert_eq!(get.header("content-type"), head.header("content-type"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
     let caller = Caller::start().await;
     let request = caller.request(Method::POST, "/auth/v1/signup").body(vec![b' '; (1 << 20) + 1]);

@@ -12,3 +12,5 @@ mod functions;
 mod persistence;
 mod program;
 mod refresh;
+mod resumable;
+mod storage;

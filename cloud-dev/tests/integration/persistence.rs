@@ -54,8 +54,9 @@ async fn files_with_secrets_are_their_owners_alone() {
     caller.sign_in(0).await;
     for entry in std::fs::read_dir(directory.path()).unwrap() {
         let entry = entry.unwrap();
-        let mode = entry.metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{:?}", entry.file_name());
+        let metadata = entry.metadata().unwrap();
+        let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(metadata.permissions().mode() & 0o777, wanted, "{:?}", entry.file_name());
     }
     caller.cloud.shutdown().await;
     let keys = directory.path().join("keys.json");

@@ -1,8 +1,9 @@
 //! Requests against the table API, straight on an in-memory database.
 //!
 //! `vectors` runs the published cases of the protocol on small tables without policies; `rules` is about the
-//! tables of the cloud and who may do what with them.
+//! tables of the cloud and who may do what with them; `rpc` is about the functions.
 
+mod rpc;
 mod rules;
 mod vectors;
 
