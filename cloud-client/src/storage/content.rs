@@ -6,7 +6,7 @@
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::SystemTime,
 };
 
@@ -94,31 +94,39 @@ impl Content {
 
 impl<T: Into<Bytes>> From<T> for Content {
     fn from(bytes: T) -> Self {
-        Self::new(Whole(bytes.into()))
+        Self::new(Whole { bytes: bytes.into(), fingerprint: OnceLock::new() })
     }
 }
 
 /// Bytes at hand.
-struct Whole(Bytes);
+struct Whole {
+    bytes: Bytes,
+    /// Made when first asked for, since every ticket asks.
+    fingerprint: OnceLock<String>,
+}
 
 impl fmt::Debug for Whole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Whole({} bytes)", self.0.len())
+        write!(f, "Whole({} bytes)", self.bytes.len())
     }
 }
 
 impl Source for Whole {
     fn len_bytes(&self) -> u64 {
-        self.0.len() as u64
+        self.bytes.len() as u64
     }
 
     fn fingerprint(&self) -> String {
-        Sha256::digest(&self.0).iter().fold(String::from("sha256-"), |text, byte| format!("{text}{byte:02x}"))
+        let hash = || {
+            let digest = Sha256::digest(&self.bytes);
+            digest.iter().fold(String::from("sha256-"), |text, byte| format!("{text}{byte:02x}"))
+        };
+        self.fingerprint.get_or_init(hash).clone()
     }
 
     fn read(&self, from: u64, len: u64) -> Body {
-        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.0.len());
-        let mut rest = self.0.slice(place(from)..place(from.saturating_add(len)));
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.bytes.len());
+        let mut rest = self.bytes.slice(place(from)..place(from.saturating_add(len)));
         stream::iter(std::iter::from_fn(move || {
             (!rest.is_empty()).then(|| Ok(rest.split_to(rest.len().min(PIECE_BYTES))))
         }))

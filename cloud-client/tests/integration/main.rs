@@ -1,5 +1,8 @@
 //! The crate by its public API: a scripted transport, paused time, no network.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod storage;
+mod tus;
+
 use std::{
     sync::{
         Arc,
