@@ -23,6 +23,7 @@ use crate::{
     functions::upstream::Upstream,
     keys::Keys,
     network::Network,
+    rest_upstream::RestUpstream,
     storage::{Blobs, Store},
 };
 
@@ -59,6 +60,7 @@ pub(crate) struct Cloud {
     pub(crate) faults: Faults,
     pub(crate) network: Network,
     pub(crate) upstream: Option<Upstream>,
+    pub(crate) rest_upstream: Option<RestUpstream>,
     pub(crate) storage: Store,
     /// `http://127.0.0.1:<port>`, set once the port is known.
     pub(crate) url: OnceLock<String>,
@@ -72,11 +74,12 @@ impl Cloud {
         faults: Faults,
         network: Network,
         upstream: Option<Upstream>,
+        rest_upstream: Option<RestUpstream>,
     ) -> Self {
         let (url, generation) = (OnceLock::new(), AtomicU64::new(0));
         let Data { db, keys, blobs } = data;
         let storage = Store::new(blobs);
-        Self { db, keys, settings, faults, network, upstream, storage, url, generation }
+        Self { db, keys, settings, faults, network, upstream, rest_upstream, storage, url, generation }
     }
 
     /// The address of this server, without a path.

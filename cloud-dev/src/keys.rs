@@ -58,6 +58,13 @@ impl Keys {
         }
     }
 
+    /// The same, but tokens are signed with `secret`; nothing is stored.
+    pub(crate) fn sign_with(mut self, secret: &str, now: i64) -> Self {
+        secret.clone_into(&mut self.jwt_secret);
+        self.anon_key = anon_key(secret, now);
+        self
+    }
+
     /// The key that signs access tokens.
     pub(crate) fn jwt_secret(&self) -> &[u8] {
         self.jwt_secret.as_bytes()
@@ -80,8 +87,7 @@ impl Keys {
 
     fn random(now: i64) -> io::Result<Self> {
         let jwt_secret = random_text::<32>()?;
-        let claims = json!({ "iss": "cloud-dev", "role": "anon", "iat": now, "exp": now + ANON_LIFETIME });
-        let anon_key = jwt::sign(jwt_secret.as_bytes(), &claims);
+        let anon_key = anon_key(&jwt_secret, now);
         let publishable_key = format!("sb_publishable_{}", random_text::<24>()?);
         Ok(Self { jwt_secret, anon_key, publishable_key })
     }
@@ -99,6 +105,11 @@ impl Keys {
         file.sync_all()?;
         std::fs::rename(&beside, path)
     }
+}
+
+fn anon_key(jwt_secret: &str, now: i64) -> String {
+    let claims = json!({ "iss": "cloud-dev", "role": "anon", "iat": now, "exp": now + ANON_LIFETIME });
+    jwt::sign(jwt_secret.as_bytes(), &claims)
 }
 
 /// Compares two secrets in a time that depends on their length alone.

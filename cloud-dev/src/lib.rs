@@ -44,6 +44,7 @@ mod keys;
 mod network;
 pub(crate) mod postgrest;
 mod rest;
+mod rest_upstream;
 mod running;
 mod seed;
 mod server;

@@ -1,7 +1,8 @@
 //! The table API's front: whose request it is, before the tables are asked.
 //!
 //! Bearer → identity → [`postgrest::handle`] on the database thread → answer. Without a bearer, or with an
-//! API key in its place, nobody is signed in.
+//! API key in its place, nobody is signed in. Where a [`RestUpstream`](crate::rest_upstream) has the tables,
+//! it answers instead.
 //! Wire source: PostgREST, "Authentication" and error codes `PGRST301` and `PGRST303`.
 
 use std::sync::Arc;
@@ -10,12 +11,15 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header::WWW_AUTHENTICATE};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, WWW_AUTHENTICATE},
+};
 use serde_json::{Value, json};
 
 use crate::{
     cloud::Cloud,
-    core::{Identity, jwt::JwtError},
+    core::{Identity, Role, jwt::JwtError},
     gateway,
     postgrest::{self, RestRequest},
 };
@@ -39,14 +43,20 @@ pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) ->
     let Some(body) = gateway::read(body, MAX_BODY_BYTES).await else {
         return gateway::refuse(StatusCode::PAYLOAD_TOO_LARGE, json!({ "message": "Request body is too large" }));
     };
-    let request = RestRequest {
-        method: parts.method,
-        path: parts.uri.path().strip_prefix(PATH).unwrap_or_default().to_owned(),
-        query: parts.uri.query().map(str::to_owned),
-        headers: parts.headers,
-        body,
+    let path = parts.uri.path().strip_prefix(PATH).unwrap_or_default();
+    let answer = if let Some(upstream) = &cloud.rest_upstream {
+        let is_person = identity.role == Role::Authenticated;
+        upstream.ask((parts.method, path, parts.uri.query()), parts.headers, body, is_person).await
+    } else {
+        let request = RestRequest {
+            method: parts.method,
+            path: path.to_owned(),
+            query: parts.uri.query().map(str::to_owned),
+            headers: parts.headers,
+            body,
+        };
+        cloud.db.call(move |conn| postgrest::handle(conn, &identity, request)).await
     };
-    let answer = cloud.db.call(move |conn| postgrest::handle(conn, &identity, request)).await;
     let mut response = Response::new(answer.body.into());
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
@@ -71,6 +81,7 @@ fn identify(cloud: &Cloud, headers: &HeaderMap) -> Result<Identity, Box<Response
 fn refuse(code: &str, message: &str) -> Box<Response> {
     let body = json!({ "code": code, "message": message, "details": Value::Null, "hint": Value::Null });
     let mut response = gateway::refuse(StatusCode::UNAUTHORIZED, body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{message}\"");
     if let Ok(challenge) = HeaderValue::try_from(challenge) {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);

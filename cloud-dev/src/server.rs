@@ -13,7 +13,7 @@ use std::{
 
 use axum::{Router, middleware, routing::any};
 use http::StatusCode;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ use crate::{
     keys::Keys,
     network::{Connection, Gate, Network},
     rest,
+    rest_upstream::RestUpstream,
     running::Running,
     seed::{self, Demo},
     storage::{self, Blobs},
@@ -93,6 +94,12 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The address of the tables' own server makes no sense.
+    #[error("cannot use the tables upstream: {reason}")]
+    RestUpstream {
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// Entry point: [`CloudDev::builder`].
@@ -109,6 +116,8 @@ impl CloudDev {
             discard_data: false,
             ai_upstream: None,
             ai_upstream_key: None,
+            rest_upstream: None,
+            jwt_secret: None,
             heed_fault_header: false,
             random_faults: None,
             settings: Settings {
@@ -134,6 +143,8 @@ pub struct Builder {
     discard_data: bool,
     ai_upstream: Option<String>,
     ai_upstream_key: Option<SecretString>,
+    rest_upstream: Option<String>,
+    jwt_secret: Option<SecretString>,
     heed_fault_header: bool,
     random_faults: Option<Random>,
     settings: Settings,
@@ -168,6 +179,23 @@ impl Builder {
     /// The key that the model server wants. Default: none.
     pub fn ai_upstream_key(mut self, key: impl Into<String>) -> Self {
         self.ai_upstream_key = Some(key.into().into());
+        self
+    }
+
+    /// Lets a PostgREST at this address, such as `http://127.0.0.1:3000`, answer for the tables. Default: the
+    /// built-in tables.
+    ///
+    /// It has to trust tokens that this cloud signs, see [`jwt_secret`](Self::jwt_secret). Accounts stay here:
+    /// its database has to know the people by itself, the ones of [`Demo`] too.
+    pub fn rest_upstream(mut self, url: impl Into<String>) -> Self {
+        self.rest_upstream = Some(url.into());
+        self
+    }
+
+    /// Signs tokens with this secret, so that another server can check them. Default: random, and kept in the
+    /// data directory.
+    pub fn jwt_secret(mut self, secret: impl Into<String>) -> Self {
+        self.jwt_secret = Some(secret.into().into());
         self
     }
 
@@ -250,6 +278,8 @@ impl Builder {
             .map(|base| Upstream::new(&base, self.ai_upstream_key))
             .transpose()
             .map_err(|reason| StartError::Upstream { reason })?;
+        let rest_upstream = self.rest_upstream.map(|base| RestUpstream::new(&base));
+        let rest_upstream = rest_upstream.transpose().map_err(|reason| StartError::RestUpstream { reason })?;
         let network = Network::default();
         let port = self.port;
         let gate = Gate::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), network.clone()).await;
@@ -259,11 +289,14 @@ impl Builder {
         })?;
         let address = gate.address().map_err(|source| StartError::Listen { port, source })?;
 
-        let data = open(self.data_dir, self.discard_data).await?;
+        let mut data = open(self.data_dir, self.discard_data).await?;
+        if let Some(secret) = self.jwt_secret {
+            data.keys = data.keys.sign_with(secret.expose_secret(), cloud::now_seconds());
+        }
         let demo = Demo::new();
         prepare(&data, &demo).await?;
         let faults = Faults::new(self.heed_fault_header, self.random_faults);
-        let cloud = Arc::new(Cloud::new(data, self.settings, faults, network, upstream));
+        let cloud = Arc::new(Cloud::new(data, self.settings, faults, network, upstream, rest_upstream));
         let url = cloud.url.get_or_init(|| format!("http://{address}")).clone();
 
         let stop = CancellationToken::new();

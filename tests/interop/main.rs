@@ -13,7 +13,11 @@
 
 mod clients;
 mod curl;
+#[cfg(unix)] // PostgreSQL is stopped by a shell
+mod differential;
 mod lane;
+#[cfg(unix)]
+mod postgres;
 
 use std::time::Duration;
 

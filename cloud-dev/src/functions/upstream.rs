@@ -39,23 +39,8 @@ pub(crate) enum UpstreamError {
 impl Upstream {
     /// A client for the server at `base`, such as `http://127.0.0.1:11434/v1`; opens no connection.
     pub(crate) fn new(base: &str, key: Option<SecretString>) -> Result<Self, String> {
-        let base = Url::parse(base.trim_end_matches('/')).map_err(|error| error.to_string())?;
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err("not an http or https address".to_owned());
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_platform_verifier())
-            .map_err(|error| error.to_string())?
-            .with_no_client_auth();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .redirect(Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
+        let base = address(base)?;
+        let client = client()?;
         Ok(Self { client, base, key })
     }
 
@@ -86,6 +71,33 @@ impl Upstream {
         let status = response.status();
         if status.is_success() { Ok(response) } else { Err(UpstreamError::Refused(status.as_u16())) }
     }
+}
+
+/// Reads the address of a server.
+pub(crate) fn address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text.trim_end_matches('/')).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
+        return Err("not an http or https address".to_owned());
+    }
+    Ok(url)
+}
+
+/// A client that follows no redirect and repeats nothing.
+pub(crate) fn client() -> Result<Client, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_platform_verifier())
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth();
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -11,6 +11,14 @@ use crate::core::{Identity, Role, schema::Table};
 /// The result of anything that can refuse a request.
 pub(crate) type Outcome<T> = Result<T, ApiError>;
 
+/// The headers of a read whose offset is past the last row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PastEnd {
+    pub(crate) content_range: String,
+    pub(crate) content_location: Option<String>,
+    pub(crate) preference_applied: Option<String>,
+}
+
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
@@ -19,14 +27,14 @@ pub(crate) struct ApiError {
     pub(crate) message: Box<str>,
     pub(crate) details: Json,
     pub(crate) hint: Option<Box<str>>,
-    /// Sent as `Content-Range` when the failure is about a range.
-    pub(crate) content_range: Option<Box<str>>,
+    /// What a read past its end still says about itself.
+    pub(crate) range: Option<Box<PastEnd>>,
 }
 
 impl ApiError {
     /// A failure that the table API itself reports.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<Box<str>>) -> Self {
-        Self { status, code, message: message.into(), details: Json::Null, hint: None, content_range: None }
+        Self { status, code, message: message.into(), details: Json::Null, hint: None, range: None }
     }
 
     /// A failure that PostgreSQL would report; the status follows from the code.

@@ -162,7 +162,7 @@ impl Shape {
         let name = parts.next()?.to_ascii_lowercase();
         let strip_nulls = parts.any(|parameter| parameter.eq_ignore_ascii_case("nulls=stripped"));
         match name.as_str() {
-            "*/*" | "application/*" | "application/json" => Some(Self { object: false, strip_nulls: false }),
+            "*/*" | "application/json" => Some(Self { object: false, strip_nulls: false }),
             "application/vnd.pgrst.array+json" | "application/vnd.pgrst.array" => {
                 Some(Self { object: false, strip_nulls })
             }
@@ -262,6 +262,7 @@ mod tests {
             ("application/vnd.pgrst.object+json;nulls=stripped", Some((true, true))),
             ("application/vnd.pgrst.object", Some((true, false))),
             ("text/unknown", None),
+            ("application/*", None),
         ] {
             let shape = Shape::negotiate(&headers(&[("accept", accept)]));
             assert_eq!(shape.ok().map(|shape| (shape.object, shape.strip_nulls)), expected, "{accept}");

@@ -134,11 +134,23 @@ impl<'r> Job<'r> {
             }
             node.offset = Some(offset);
         }
-        let page = read::page(conn, self.identity, &node, self.preferences.count.is_some())?;
+        if node.limit == Some(0) && node.offset.is_some_and(|offset| offset > 0) {
+            // Nothing at all is a window only at the start.
+            return Err(ApiError::bad_range("Limit should be greater than or equal to zero."));
+        }
+        let location = self.location(&self.query.canonical);
+        let applied = self.preferences.applied(Applies::default());
+        let page = read::page(conn, self.identity, &node, self.preferences.count.is_some()).map_err(|mut error| {
+            if let Some(range) = &mut error.range {
+                range.content_location = Some(location.clone());
+                range.preference_applied.clone_from(&applied);
+            }
+            error
+        })?;
         let mut answer = Answer::new(page.status());
         answer.content_range = Some(page.content_range());
-        answer.content_location = Some(self.location(&self.query.canonical));
-        answer.preference_applied = self.preferences.applied(Applies::default());
+        answer.content_location = Some(location);
+        answer.preference_applied = applied;
         answer.show(self.shape, page.rows)?;
         Ok(answer)
     }

@@ -12,6 +12,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+/// Numbers with a larger exponent stay as they are written.
+const MAX_EXPONENT: u32 = 1_000;
+
 /// Nesting beyond this is refused.
 const MAX_DEPTH: usize = 200;
 
@@ -97,7 +100,7 @@ impl Json {
         }
     }
 
-    /// Key order as `jsonb` stores it: shorter keys first, then by bytes.
+    /// As `jsonb` stores it: shorter keys first, then by bytes; numbers written out.
     pub(crate) fn normalised(self) -> Self {
         match self {
             Self::Object(fields) => {
@@ -106,6 +109,7 @@ impl Json {
                 Self::Object(fields)
             }
             Self::List(items) => Self::List(items.into_iter().map(Self::normalised).collect()),
+            Self::Number(digits) => Self::Number(without_exponent(&digits).unwrap_or(digits)),
             other => other,
         }
     }
@@ -261,6 +265,29 @@ impl<'de> Visitor<'de> for Items {
     }
 }
 
+/// `1.5e3` → `1500`, as `numeric` prints it; `None` for what needs no change, or more digits than is sane.
+fn without_exponent(digits: &str) -> Option<String> {
+    let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
+    let (negative, unsigned) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
+    let is_zero = unsigned.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    if mantissa.len() == digits.len() && !(negative && is_zero) {
+        return None;
+    }
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let exponent = exponent.parse::<i32>().ok().filter(|exponent| exponent.unsigned_abs() <= MAX_EXPONENT)?;
+    let all: String = [whole, fraction].concat();
+    // Where the point goes in `all`, which gets the zeros that are missing on either side.
+    let point = i32::try_from(whole.len()).ok()? + exponent;
+    let before = usize::try_from(1 - point).unwrap_or(0);
+    let after = usize::try_from(point).unwrap_or(0).saturating_sub(all.len());
+    let padded = format!("{}{all}{}", "0".repeat(before), "0".repeat(after));
+    let (whole, fraction) = padded.split_at_checked(usize::try_from(point.max(1)).ok()?)?;
+    let whole = whole.trim_start_matches('0');
+    let sign = if negative && !is_zero { "-" } else { "" };
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -269,6 +296,26 @@ mod tests {
 
     fn json(text: &str) -> Json {
         Json::parse(text).unwrap()
+    }
+
+    #[test]
+    fn stored_numbers_are_written_out() {
+        for (written, stored) in [
+            ("1e3", "1000"),
+            ("1.10e1", "11.0"),
+            ("1.10", "1.10"),
+            ("-1.5E+2", "-150"),
+            ("12e-1", "1.2"),
+            ("1e-3", "0.001"),
+            ("0.05e1", "0.5"),
+            ("-0", "0"),
+            ("-0.00", "0.00"),
+            ("0e5", "0"),
+            ("9007199254740993", "9007199254740993"),
+            ("1e99999", "1e99999"),
+        ] {
+            assert_eq!(Json::parse(written).unwrap().normalised().to_string(), stored, "{written}");
+        }
     }
 
     #[test]

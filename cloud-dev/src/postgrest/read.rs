@@ -7,7 +7,7 @@ use http::StatusCode;
 use rusqlite::{Connection, types::Value};
 
 use super::{
-    error::{ApiError, Outcome},
+    error::{ApiError, Outcome, PastEnd},
     plan::Node,
     sql::{Sql, aliased},
 };
@@ -56,7 +56,7 @@ pub(crate) fn page(conn: &Connection, identity: &Identity, node: &Node<'_>, coun
     {
         let mut error =
             ApiError::bad_range(format!("An offset of {first} was requested, but there are only {total} rows."));
-        error.content_range = Some(format!("*/{total}").into());
+        error.range = Some(Box::new(PastEnd { content_range: format!("*/{total}"), ..PastEnd::default() }));
         return Err(error);
     }
     let mut sql = Sql::new(identity);

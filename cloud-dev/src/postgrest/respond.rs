@@ -95,8 +95,17 @@ pub(crate) fn failure(error: &ApiError) -> RestResponse {
     if error.status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if let Some(value) = error.content_range.as_deref().and_then(|range| HeaderValue::from_str(range).ok()) {
-        headers.insert(CONTENT_RANGE, value);
+    if let Some(range) = error.range.as_deref() {
+        let texts = [
+            (CONTENT_RANGE, Some(&range.content_range)),
+            (CONTENT_LOCATION, range.content_location.as_ref()),
+            (PREFERENCE_APPLIED, range.preference_applied.as_ref()),
+        ];
+        for (name, text) in texts {
+            if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
+                headers.insert(name, value);
+            }
+        }
     }
     RestResponse { status: error.status, headers, body: error.body().into_bytes() }
 }
