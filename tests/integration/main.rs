@@ -4,3 +4,4 @@ mod app;
 mod failures;
 mod life;
 mod secrets;
+mod storage;
