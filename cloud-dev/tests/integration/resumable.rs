@@ -1,9 +1,10 @@
 //! Resumable uploads over HTTP: begun, broken, taken up again, ended.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cloud_dev::{CloudDev, Fault};
+use futures::{StreamExt as _, stream};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
@@ -131,22 +132,43 @@ async fn a_creation_may_bring_the_bytes() {
     }
 }
 
+/// A chunk, and the end of the line once the cloud has some of it in its only file.
+fn breaking(chunk: Vec<u8>, directory: &Path) -> reqwest::Body {
+    let before = stored(directory);
+    let directory = directory.to_owned();
+    let dead = async move {
+        let arrived = async {
+            while stored(&directory) == before {
+                tokio::task::yield_now().await;
+            }
+        };
+        let arrived = tokio::time::timeout(Duration::from_secs(10), arrived).await;
+        Err(std::io::Error::other(if arrived.is_ok() { "the line is dead" } else { "nothing arrived" }))
+    };
+    reqwest::Body::wrap_stream(stream::once(async { Ok(chunk) }).chain(stream::once(dead)))
+}
+
+fn stored(directory: &Path) -> u64 {
+    std::fs::read_dir(directory.join("storage")).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
 #[tokio::test]
 async fn a_broken_connection_keeps_what_came() {
-    let files = Files::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let files = Files::with(CloudDev::builder().data_dir(directory.path())).await;
     let whole = content(600_000);
     let path = files.create("broken.bin", whole.len()).await;
+    let mut from = 0;
     for _ in 0..2 {
-        let from = files.offset(&path).await;
-        let parts = [Ok(whole[from..from + 200_000].to_vec()), Err(std::io::Error::other("the line is dead"))];
-        let body = reqwest::Body::wrap_stream(futures::stream::iter(parts));
+        let body = breaking(whole[from..from + 200_000].to_vec(), directory.path());
         assert!(try_send(files.patch(&path, from, body)).await.is_err());
-        assert!((from..=from + 200_000).contains(&files.offset(&path).await));
-    }
-    let from = files.offset(&path).await;
-    if from > 0 {
-        let conflict = send(files.patch(&path, from - 1, whole[from - 1..].to_vec())).await;
-        assert_eq!((conflict.status, conflict.text.as_str()), (409, "Upload-Offset conflict\n"));
+        let reached = files.offset(&path).await;
+        assert!((from + 1..=from + 200_000).contains(&reached), "{reached} after {from}");
+        from = reached;
+        for stale in [from - 1, from + 1] {
+            let conflict = send(files.patch(&path, stale, whole[stale..].to_vec())).await;
+            assert_eq!((conflict.status, conflict.text.as_str()), (409, "Upload-Offset conflict\n"));
+        }
     }
     assert_eq!(send(files.patch(&path, from, whole[from..].to_vec())).await.status, 204);
     assert_eq!(files.bytes("broken.bin").await, whole);
