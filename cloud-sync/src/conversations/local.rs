@@ -2,7 +2,7 @@
 use std::time::SystemTime;
 
 use cloud_client::Error;
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Row, Transaction, params};
 use serde::Serialize;
 
 use super::{CloudConversation, Conversation};
@@ -316,7 +316,8 @@ pub(crate) async fn known(scope: &Scope) -> Result<Vec<Conversation>, Error> {
     Ok(rows.into_iter().map(|(row, name)| Conversation { scope: scope.clone(), row, name }).collect())
 }
 
-/// Takes up conversations that the cloud lists: under their name where it is free, else under a name of their own.
+/// Takes up conversations that the cloud lists, oldest first: under their name where it is free or waits for one, else under
+/// a name of their own.
 pub(super) async fn adopt(scope: &Scope, found: Vec<CloudConversation>) -> Result<(), Error> {
     let link = scope.link;
     scope
@@ -328,30 +329,33 @@ pub(super) async fn adopt(scope: &Scope, found: Vec<CloudConversation>) -> Resul
                 if seen {
                     continue;
                 }
+                // Opened here under this very name, and not matched before: this is the oldest of the name.
+                let matched = transaction
+                    .prepare_cached(
+                        "UPDATE conversations SET cloud_id = ?3 WHERE link = ?1 AND name = ?2 AND cloud_id IS NULL",
+                    )?
+                    .execute(params![link, name, id])?;
+                if matched == 1 {
+                    continue;
+                }
                 let name: String =
                     name.unwrap_or_default().chars().filter(|c| !c.is_control()).take(NAME_LIMIT).collect();
                 let name = if name.is_empty() { "conversation".to_owned() } else { name };
-                let holder: Option<Option<String>> = transaction
-                    .prepare_cached("SELECT cloud_id FROM conversations WHERE link = ?1 AND name = ?2")?
-                    .query_row(params![link, name], |row| row.get(0))
-                    .optional()?;
+                let taken = transaction
+                    .prepare_cached("SELECT 1 FROM conversations WHERE link = ?1 AND name = ?2")?
+                    .exists(params![link, name])?;
                 let beside = |length| -> String {
                     let tail: String = id.chars().take(length).collect();
                     name.chars().take(NAME_LIMIT - 1 - length).chain(['~']).chain(tail.chars()).collect()
                 };
-                let candidates = match holder {
-                    // Begun here under this name and not yet matched: `cloud_id` decides, by age.
-                    Some(None) => continue,
-                    Some(Some(_)) => vec![beside(8), beside(36)],
-                    None => vec![name],
-                };
+                let candidates = if taken { vec![beside(8), beside(36)] } else { vec![name] };
                 for candidate in candidates {
-                    let taken = transaction
+                    let added = transaction
                         .prepare_cached(
                             "INSERT OR IGNORE INTO conversations (link, name, cloud_id) VALUES (?1, ?2, ?3)",
                         )?
                         .execute(params![link, candidate, id])?;
-                    if taken == 1 {
+                    if added == 1 {
                         break;
                     }
                 }

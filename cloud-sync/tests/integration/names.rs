@@ -89,3 +89,16 @@ async fn a_conversation_without_a_name_is_taken_up_under_one() {
     }
     assert_eq!(ada.workspace.sync().await.unwrap().sent, 4);
 }
+
+#[tokio::test]
+async fn a_conversation_that_was_only_opened_here_receives_too() {
+    let cloud = cloud().await;
+    let (ada, grace) = Device::pair(&cloud).await;
+    let shown = grace.chat().await;
+    grace.workspace.sync().await.unwrap();
+    ada.chat().await.append(NewMessage::user("hello")).await.unwrap();
+    ada.workspace.sync().await.unwrap();
+    assert_eq!(grace.workspace.sync().await.unwrap().received, 1);
+    assert_eq!(shown.messages().await.unwrap().len(), 1);
+    assert_eq!(grace.workspace.conversations().await.unwrap().len(), 1);
+}
