@@ -53,6 +53,41 @@ impl CloudBuilder {
 
     /// Keeps secrets in `store`, and looks there for settings that the environment lacks. Default: a file that only its
     /// owner can read, in the state directory.
+    ///
+    /// # Examples
+    ///
+    /// A store of one's own:
+    ///
+    /// ```
+    /// use std::{collections::BTreeMap, sync::Mutex};
+    ///
+    /// use cloud_sdk::{
+    ///     Cloud, Error, ExposeSecret, SecretString,
+    ///     auth::{SecretStore, store::{SecretKey, SecretStoreHandle}},
+    /// };
+    ///
+    /// #[derive(Debug, Default)]
+    /// struct Keys(Mutex<BTreeMap<String, SecretString>>);
+    ///
+    /// #[async_trait::async_trait]
+    /// impl SecretStore for Keys {
+    ///     async fn get(&self, key: &SecretKey) -> Result<Option<SecretString>, Error> {
+    ///         Ok(self.0.lock().unwrap().get(key.as_str()).cloned())
+    ///     }
+    ///     async fn put(&self, key: &SecretKey, value: SecretString) -> Result<(), Error> {
+    ///         assert!(!value.expose_secret().is_empty());
+    ///         self.0.lock().unwrap().insert(key.as_str().to_owned(), value);
+    ///         Ok(())
+    ///     }
+    ///     async fn delete(&self, key: &SecretKey) -> Result<(), Error> {
+    ///         self.0.lock().unwrap().remove(key.as_str());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let options = Cloud::builder("/home/ada/.local/state/myapp").secrets(SecretStoreHandle::new(Keys::default()));
+    /// # drop(options);
+    /// ```
     pub fn secrets(mut self, store: SecretStoreHandle) -> Self {
         self.secrets = Some(store);
         self

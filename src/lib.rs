@@ -44,6 +44,8 @@ pub use cloud_sync as sync;
 
 pub use crate::{builder::CloudBuilder, cloud::Cloud, config::Config, events::CloudEvent, status::Status};
 pub use cloud_client::{Error, ErrorCode, ErrorKind};
+/// What secrets come in, so that a host needs no crate of its own to name it.
+pub use secrecy::{ExposeSecret, SecretString};
 
 /// The README's examples, so that they compile.
 #[cfg(doctest)]
