@@ -1,6 +1,6 @@
 //! Uploads that survive cuts, restarts and new tokens: TUS 1.0.0.
 //!
-//! content → [machine](self) says create, send, ask, wait → one request each → what came of it → machine → … → object.
+//! content → machine says create, send, ask, wait → one request each → what came of it → machine → … → object.
 //! This file only carries out what the machine says. A token whose time is over is replaced inside a request, and the
 //! same chunk sent again. Whoever wants to go on after a restart keeps each [`ResumeTicket`] that
 //! [`ResumableUpload::advance`] gives; it holds no secret.
