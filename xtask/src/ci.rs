@@ -4,7 +4,7 @@
 //! the end says which, and one failure fails the whole. On a CI machine (`CI=true`) no step may
 //! take longer than [`STEP_LIMIT`].
 
-use crate::{deps, layers, metadata};
+use crate::{capabilities, deps, layers, metadata};
 use std::{
     ffi::OsStr,
     fmt,
@@ -52,6 +52,7 @@ const STEPS: &[Step] = &[
     },
     Step { name: "layers", work: Work::Check("check-layers", layers::command) },
     Step { name: "deps", work: Work::Check("check-deps", deps::command) },
+    Step { name: "capabilities", work: Work::Check("check-capabilities", capabilities::command) },
     Step {
         name: "interop",
         work: Work::Cargo {

@@ -3,6 +3,7 @@
 //! Each command is a module; this file only chooses one. A check reads the workspace with
 //! [`metadata`], compares it with a table or with `deny.toml`, and says what to change.
 
+mod capabilities;
 mod ci;
 mod deps;
 mod layers;
@@ -19,6 +20,8 @@ Commands:
   ci             Run every step of CI, also after one has failed; ends with a table
   check-layers   Prove that crates depend only on those below them, and inherit the lints
   check-deps     Hold all dependencies against deny.toml: licences, bans, sources
+  check-capabilities
+                 Hold docs/capabilities against symbols and tests
   help           Show this text
 
 Options of ci:
@@ -51,6 +54,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         ["ci", options @ ..] => ci::command(options),
         ["check-layers"] => layers::command(),
         ["check-deps"] => deps::command(),
+        ["check-capabilities"] => capabilities::command(),
         other => Err(format!("`cargo xtask {}` is not a command\n\n{HELP}", other.join(" "))),
     }
 }
@@ -67,7 +71,7 @@ mod tests {
 
     #[test]
     fn help_names_every_command() {
-        for command in ["ci", "check-layers", "check-deps", "--list", "--only"] {
+        for command in ["ci", "check-layers", "check-deps", "check-capabilities", "--list", "--only"] {
             assert!(HELP.contains(command), "{command}");
         }
     }
