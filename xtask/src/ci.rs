@@ -230,7 +230,8 @@ mod tests {
 
     #[test]
     fn without_options_every_step_runs_in_order() {
-        let expected = ["test", "fmt", "clippy", "doc", "layers", "deps", "interop", "quickstart", "deny"];
+        let expected =
+            ["test", "fmt", "clippy", "doc", "layers", "deps", "capabilities", "interop", "quickstart", "deny"];
         assert_eq!(chosen(&[]).unwrap(), expected);
     }
 
