@@ -5,3 +5,4 @@ mod failures;
 mod life;
 mod secrets;
 mod storage;
+mod tables;
