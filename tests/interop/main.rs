@@ -12,12 +12,26 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod clients;
+#[cfg(unix)]
+#[path = "../../cloud-sync/tests/integration/conversations.rs"]
+mod conversations;
 mod curl;
+#[cfg(unix)]
+#[expect(dead_code, unreachable_pub, reason = "partly files of another test")]
+mod devices;
 #[cfg(unix)] // PostgreSQL is stopped by a shell
 mod differential;
+#[cfg(unix)]
+#[path = "../../cloud-sync/tests/integration/faults.rs"]
+mod faults;
 mod lane;
 #[cfg(unix)]
 mod postgres;
+#[cfg(unix)]
+#[path = "../../cloud-sync/tests/integration/state.rs"]
+mod state;
+#[cfg(unix)]
+mod writers;
 
 use std::time::Duration;
 

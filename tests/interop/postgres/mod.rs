@@ -93,6 +93,7 @@ pub(crate) struct Server {
 pub(crate) struct Tables {
     /// Where PostgREST answers, without a path.
     pub(crate) url: String,
+    database: String,
     _running: Watched,
 }
 
@@ -157,6 +158,11 @@ impl Server {
         panic!("PostgREST did not start: {}", fs::read_to_string(self.log(&database)).unwrap_or_default());
     }
 
+    /// Makes the database of `tables` what a new one would be.
+    pub(crate) fn empty(&self, tables: &Tables, seed: &str) {
+        self.psql(&tables.database, &format!("truncate auth.users, public.organizations cascade;\n{seed}"));
+    }
+
     async fn postgrest(&self, database: &str) -> Option<Tables> {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         // PostgREST shows this name in its description of itself: that tells it from another on the same port.
@@ -188,14 +194,14 @@ impl Server {
             }
         };
         timeout(START_LIMIT, ready).await.ok()?;
-        Some(Tables { url, _running: running })
+        Some(Tables { url, database: database.to_owned(), _running: running })
     }
 
     fn log(&self, database: &str) -> PathBuf {
         self.folder.join(format!("{database}.log"))
     }
 
-    /// Runs `sql`, all of it or nothing.
+    /// Runs `sql` and gives what it prints.
     pub(crate) fn psql(&self, database: &str, sql: &str) -> String {
         self.try_psql(database, sql).unwrap_or_else(|error| panic!("{database}: {error}"))
     }
