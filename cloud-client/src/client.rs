@@ -17,7 +17,7 @@ use crate::{
     config::{ApiKey, Origin},
     error::{
         Answer, Service, classify,
-        codes::{INTERNAL, KEY_INVALID, TIMEOUT, TOO_LARGE},
+        codes::{INTERNAL, KEY_INVALID, QUERY_INVALID, TIMEOUT, TOO_LARGE},
         is_token_refusal,
     },
     functions::Function,
@@ -264,6 +264,10 @@ impl Client {
     fn request(&self, call: &Call, token: Option<&AccessToken>, request_id: &str) -> Result<Request, Error> {
         let inner = &*self.inner;
         let url = inner.origin.join(&call.path, call.query.as_deref());
+        if !url.path().ends_with(&call.path) {
+            // A segment of one or two dots is folded away by the rules of URLs, also when it is encoded.
+            return Err(Error::new(QUERY_INVALID).with_detail("`.` and `..` cannot be part of an address"));
+        }
         let mut request = Request::new(call.method.clone(), url);
         request.headers = inner.headers.clone();
         request.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));

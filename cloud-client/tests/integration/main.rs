@@ -68,6 +68,21 @@ async fn a_read_carries_key_token_and_request_id_and_nothing_secret_in_its_url()
 }
 
 #[tokio::test(start_paused = true)]
+async fn dots_that_would_climb_out_of_the_path_are_refused_before_anything_is_sent() {
+    let scripted = Scripted::new([]);
+    for name in [".", ".."] {
+        let error = client(&scripted).table(name).select(["*"]).fetch::<Value>().await.unwrap_err();
+        assert_eq!(error.code(), codes::QUERY_INVALID);
+        let error = client(&scripted).function(name).invoke::<Value>(&json!({})).await.unwrap_err();
+        assert_eq!(error.code(), codes::QUERY_INVALID);
+    }
+    assert!(scripted.sent().is_empty());
+    let scripted = Scripted::new([Step::json(200, "[]")]);
+    client(&scripted).table("..x/../y").select(["*"]).fetch::<Value>().await.unwrap();
+    assert_eq!(scripted.sent()[0].target, "GET /rest/v1/..x%2F..%2Fy?select=*");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_publishable_key_is_never_sent_as_a_bearer() {
     let scripted = Scripted::new([Step::json(200, "[]")]);
     rows(&client(&scripted)).await.unwrap();
