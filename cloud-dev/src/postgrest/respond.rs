@@ -58,7 +58,8 @@ impl Answer {
 
     /// One value that is no row, such as a function returns.
     pub(crate) fn value(shape: Shape, json: String) -> Self {
-        Self { body: Some((shape.content_type(), json)), ..Self::new(StatusCode::OK) }
+        let content_range = Some("0-0/*".to_owned()); // it counts as a row
+        Self { body: Some((shape.content_type(), json)), content_range, ..Self::new(StatusCode::OK) }
     }
 
     pub(crate) fn into_response(self) -> RestResponse {

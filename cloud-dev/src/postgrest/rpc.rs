@@ -141,8 +141,15 @@ pub(super) fn call(
             answer
         }
         (Body::TouchProfile, ..) => {
+            if let Some(profiles) = schema::find(settings.tables, "profiles")
+                && !profiles.security.may_write(identity)
+            {
+                return Err(ApiError::permission_denied(profiles, identity));
+            }
             transaction.execute("UPDATE profiles SET last_active_at = now_pg() WHERE id IS ?1", [&identity.user_id])?;
-            Answer::new(StatusCode::NO_CONTENT)
+            let mut answer = Answer::new(StatusCode::NO_CONTENT);
+            answer.content_range = Some("0-0/*".to_owned());
+            answer
         }
         // A null where a value is needed gives a null, as a strict function would.
         _ => Answer::value(shape, "null".to_owned()),
@@ -195,6 +202,7 @@ fn split(request: &RestRequest, posted: bool) -> Outcome<(Vec<(String, Argument)
             Ok(Json::Object(fields)) => {
                 Ok((fields.into_iter().map(|(name, json)| (name, Argument::Json(json))).collect(), query))
             }
+            Ok(Json::List(_)) => Err(ApiError::bad_body("All object keys must match")),
             _ => Err(ApiError::bad_body("Empty or invalid json")),
         };
     }

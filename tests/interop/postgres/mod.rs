@@ -130,6 +130,7 @@ impl Server {
         server.psql("postgres", "create database cloud");
         server.psql("cloud", include_str!("supabase.sql"));
         server.psql("cloud", include_str!("../../../supabase/migrations/0001_schema.sql"));
+        server.psql("cloud", include_str!("functions.sql"));
         Ok(server)
     }
 

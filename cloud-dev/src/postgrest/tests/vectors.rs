@@ -261,6 +261,7 @@ fn pages_tell_their_place() {
         ("items?limit=5&offset=5", &[], 200, "5-9/*"),
         ("items?limit=5&offset=5", exact, 206, "5-9/15"),
         ("items?limit=0", &[], 200, "*/*"),
+        ("items?limit=0&offset=5", &[], 416, ""),
         ("items?offset=100", &[], 200, "*/*"),
         ("items?offset=100", exact, 416, "*/15"),
         ("empty", exact, 200, "*/0"),
@@ -282,6 +283,8 @@ fn pages_tell_their_place() {
     let past = cloud.ask(&Identity::service(), Method::GET, "items?offset=100", exact, "");
     assert_eq!(past.body["details"], "An offset of 100 was requested, but there are only 15 rows.");
     assert_eq!(past.code(), "PGRST103");
+    assert_eq!(past.header("content-location"), Some("/items?offset=100"));
+    assert_eq!(past.header("preference-applied"), Some("count=exact"));
     let negative = cloud.get("items?limit=-1");
     assert_eq!((negative.status, negative.code()), (416, "PGRST103"));
     assert_eq!(negative.body["details"], "Limit should be greater than or equal to zero.");
