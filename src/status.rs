@@ -17,7 +17,8 @@ pub struct Status {
     pub verified: bool,
     /// Who: `id` and `email`.
     pub user: Option<Value>,
-    /// How they appear: `displayName` and `avatarUrl`.
+    /// How they appear: `displayName` and `avatarUrl`. Loaded behind a sign-in, like the organisation: `None` for a moment,
+    /// until the event `context_changed`.
     pub profile: Option<Value>,
     /// The active organisation: `id`, `name`, `slug` and `tier`.
     pub org: Option<Value>,

@@ -1,11 +1,17 @@
 //! The one place where the parts meet: the session starts and ends the sync, and all events go to one bus.
 //!
 //! Tasks here belong to the [`Cloud`] and hold it only weakly, so that dropping the last handle ends them.
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use cloud_auth::events::{AuthChange, AuthEvent};
 use cloud_client::events::{Heard, Listener};
-use cloud_sync::{AutoSync, Engine, Workspace, link::LinkRecord};
+use cloud_sync::{
+    AutoSync, Engine, Workspace,
+    link::{LinkRecord, SyncConfig},
+};
 
 use crate::{Cloud, CloudEvent, cloud::Inner};
 
@@ -19,6 +25,15 @@ pub(crate) fn follow_session(cloud: &Cloud) {
             _ => {}
         }
     });
+    // The session began before anybody listened: a stored login may be taken up already.
+    if cloud.auth().status().is_signed_in() {
+        let (weak, stop) = (Arc::downgrade(&cloud.0), cloud.0.tasks.stop_signal());
+        cloud.0.tasks.spawn(async move {
+            if let Some(inner) = weak.upgrade() {
+                stop.run_until_cancelled(take_up_link(&Cloud(inner))).await;
+            }
+        });
+    }
 }
 
 /// Passes the events of syncing on.
@@ -60,7 +75,11 @@ async fn take_up_link(cloud: &Cloud) {
 pub(crate) async fn keep_synced(cloud: &Cloud, workspace: &Workspace) {
     let folder = workspace.folder().to_owned();
     let record = tokio::task::spawn_blocking(move || LinkRecord::read(&folder).ok().flatten()).await.ok().flatten();
-    let wanted = record.is_none_or(|record| record.sync_config.auto_sync);
-    let sync = wanted.then(|| workspace.keep_synced(AutoSync::default().interval(cloud.config().sync_interval)));
+    let wanted = record.map(|record| record.sync_config).unwrap_or_default();
+    // The folder's own interval counts where its user has changed it.
+    let documented = SyncConfig::default().sync_interval_ms;
+    let own = Some(wanted.sync_interval_ms).filter(|interval| *interval != documented && *interval >= 1000);
+    let interval = own.map_or(cloud.config().sync_interval, Duration::from_millis);
+    let sync = wanted.auto_sync.then(|| workspace.keep_synced(AutoSync::default().interval(interval)));
     cloud.set_linked(workspace.clone(), sync);
 }

@@ -96,7 +96,7 @@ pub const BAD_MESSAGE: ErrorCode = ErrorCode::new(
     "sync.bad_message",
     InvalidInput,
     "The message cannot be kept as given",
-    "Give it a role and a content of at most 1 MiB.",
+    "Give it a role, a content of at most 1 MiB, and a time before the year 10000.",
 );
 /// The conversation name cannot be used.
 pub const BAD_NAME: ErrorCode = ErrorCode::new(

@@ -21,7 +21,7 @@ use crate::codes::LINK_FILE;
 pub const LINK_FILE_NAME: &str = ".cloud-link.json";
 
 /// A larger file is not one of ours.
-const LIMIT_BYTES: u64 = 1024 * 1024;
+const LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

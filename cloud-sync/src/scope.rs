@@ -53,6 +53,8 @@ pub(crate) struct Cell {
     state: Mutex<SyncState>,
     /// What the cloud's `messages` table can do; asked once.
     pub(crate) columns: OnceCell<Columns>,
+    /// Whether the cloud tells of each conversation how far it has come; asked once.
+    pub(crate) counted: OnceCell<bool>,
 }
 
 /// What the cloud's `messages` table can do.

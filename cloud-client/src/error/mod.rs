@@ -169,10 +169,11 @@ impl Error {
 
     /// Adds the server's own code, such as `PGRST205`.
     pub fn with_server_code(self, code: impl AsRef<str>) -> Self {
-        // A code is a word; anything else might carry a user's text into a log.
+        // A code is one word; a sentence in its place might carry a user's text into a log.
+        let code = code.as_ref();
         let word = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let code: Box<str> = code.as_ref().chars().take(64).filter(|c| word(*c)).collect::<String>().into();
-        self.edit(|inner| inner.server_code = Some(code).filter(|code| !code.is_empty()))
+        let is_code = (1..=64).contains(&code.len()) && code.chars().all(word);
+        self.edit(|inner| inner.server_code = is_code.then(|| code.into()))
     }
 
     /// Adds the id under which the server (or this client) knows the request.
@@ -324,8 +325,11 @@ mod tests {
     }
 
     #[test]
-    fn a_server_code_keeps_only_what_a_code_may_hold() {
-        let error = Error::new(codes::SERVER_FAULT).with_server_code("PGRST 205\n<b>");
-        assert_eq!(error.server_code(), Some("PGRST205b"));
+    fn a_server_code_is_one_word_or_none() {
+        let code = |text| Error::new(codes::SERVER_FAULT).with_server_code(text).server_code().map(str::to_owned);
+        assert_eq!(code("PGRST205").as_deref(), Some("PGRST205"));
+        for text in ["", "the model server cannot be reached", "PGRST205\n<b>", &"x".repeat(65)] {
+            assert_eq!(code(text), None, "{text}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use cloud_client::Error;
 use rusqlite::{Row, Transaction, params};
 use serde::Serialize;
 
-use super::{CloudConversation, Conversation};
+use super::{CloudConversation, Conversation, Progress};
 use crate::{
     codes::{BAD_MESSAGE, BAD_NAME},
     ids,
@@ -173,8 +173,13 @@ impl Conversation {
     ///
     /// As [`Conversation::append`]; nothing is stored then.
     pub async fn append_all(&self, messages: Vec<NewMessage>) -> Result<Vec<String>, Error> {
+        let timeless =
+            |message: &NewMessage| message.written_at.is_some_and(|moment| jiff::Timestamp::try_from(moment).is_err());
         let bad = |message: &NewMessage| {
-            message.role.is_empty() || message.role.len() > 64 || message.content.len() > CONTENT_LIMIT_BYTES
+            timeless(message)
+                || message.role.is_empty()
+                || message.role.len() > 64
+                || message.content.len() > CONTENT_LIMIT_BYTES
         };
         if let Some(at) = messages.iter().position(bad) {
             return Err(Error::new(BAD_MESSAGE)
@@ -311,6 +316,33 @@ pub(crate) async fn known(scope: &Scope) -> Result<Vec<Conversation>, Error> {
                 .prepare_cached("SELECT id, name FROM conversations WHERE link = ?1 ORDER BY name")?
                 .query_map([link], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
+        })
+        .await?;
+    Ok(rows.into_iter().map(|(row, name)| Conversation { scope: scope.clone(), row, name }).collect())
+}
+
+/// The conversations that a sync has something to do for: messages wait here, or the cloud has come further.
+pub(crate) async fn with_work(scope: &Scope, progress: Progress) -> Result<Vec<Conversation>, Error> {
+    let link = scope.link;
+    let rows: Vec<(i64, String)> = scope
+        .read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, name, cloud_id, cursor,
+                        EXISTS (SELECT 1 FROM messages m WHERE m.conversation = c.id AND m.state = 'pending')
+                 FROM conversations c WHERE link = ?1 ORDER BY name",
+            )?;
+            let mut rows = statement.query([link])?;
+            let mut busy = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (cloud_id, cursor): (Option<String>, i64) = (row.get(2)?, row.get(3)?);
+                let there = cloud_id.as_ref().zip(progress.as_ref()).and_then(|(id, progress)| progress.get(id));
+                // What the cloud does not tell about is looked at.
+                let news = cloud_id.is_some() && there.is_none_or(|there| *there > cursor);
+                if news || row.get(4)? {
+                    busy.push((row.get(0)?, row.get(1)?));
+                }
+            }
+            Ok(busy)
         })
         .await?;
     Ok(rows.into_iter().map(|(row, name)| Conversation { scope: scope.clone(), row, name }).collect())

@@ -8,7 +8,7 @@ mod local;
 mod pull;
 mod push;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use cloud_client::{Error, ErrorKind};
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use local::{Message, MessageState, NewMessage};
-pub(crate) use local::{known, link_entries};
+pub(crate) use local::{known, link_entries, with_work};
 pub use push::Sent;
 
 use crate::{
@@ -146,20 +146,37 @@ pub(crate) struct CloudConversation {
     pub(crate) id: String,
     pub(crate) name: Option<String>,
     created_at: Option<Timestamp>,
+    /// The `seq` of its newest message, where the cloud tells.
+    #[serde(default)]
+    pub(crate) last_seq: Option<i64>,
 }
 
-/// Finds the conversations of the workspace that other devices and people began. Oldest first, whatever the order of the
-/// pages: of two with one name every device gives the name to the same one.
-pub(crate) async fn discover(scope: &Scope) -> Result<(), Error> {
+/// How far each conversation of the cloud has come, by its id there; `None` when the cloud does not tell.
+pub(crate) type Progress = Option<BTreeMap<String, i64>>;
+
+/// Finds the conversations of the workspace that other devices and people began.
+pub(crate) async fn discover(scope: &Scope) -> Result<Progress, Error> {
     let table = scope.table("conversations");
-    let all = table.select(["id", "name", "created_at"]).eq("workspace_id", scope.workspace());
+    let cell = scope.cell();
+    let counted = cell.counted.get_or_try_init(|| async {
+        match table.select(["last_seq"]).limit(1).fetch::<Value>().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Incompatible => Ok(false),
+            Err(error) => Err(error),
+        }
+    });
+    let counted = *counted.await?;
+    let columns = ["id", "name", "created_at"].into_iter().chain(counted.then_some("last_seq"));
+    let all = table.select(columns).eq("workspace_id", scope.workspace());
     let mut pages = all.pages::<CloudConversation>("id", None, 500);
     let mut found = Vec::new();
     while let Some(page) = pages.next().await? {
         found.extend(page);
     }
     found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-    local::adopt(scope, found).await
+    let progress = counted.then(|| found.iter().filter_map(|seen| Some((seen.id.clone(), seen.last_seq?))).collect());
+    local::adopt(scope, found).await?;
+    Ok(progress)
 }
 
 impl fmt::Debug for Conversation {

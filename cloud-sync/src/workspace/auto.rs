@@ -52,9 +52,14 @@ impl Workspace {
         let weak = self.scope.downgrade();
         self.scope.context.tasks.spawn(async move {
             let mut failures = 0_u32;
+            // At once, then from time to time.
+            let mut begun = false;
             loop {
-                let pause =
-                    if failures == 0 { when.interval } else { backoff(failures, when.interval, random.fraction()) };
+                let pause = match (std::mem::replace(&mut begun, true), failures) {
+                    (false, _) => Duration::ZERO,
+                    (true, 0) => when.interval,
+                    (true, _) => backoff(failures, when.interval, random.fraction()),
+                };
                 tokio::select! {
                     biased;
                     () = own.cancelled() => return,

@@ -131,8 +131,8 @@ impl Workspace {
             (report.pushed, report.pulled, report.conflicts) = (pushed.fields, pushed.pulled, pushed.conflicts);
         }
         if wanted.sync_conversations {
-            conversations::discover(&self.scope).await?;
-            for conversation in self.conversations().await? {
+            let progress = conversations::discover(&self.scope).await?;
+            for conversation in conversations::with_work(&self.scope, progress).await? {
                 let sent = conversation.push_steps().await?;
                 (report.sent, report.parked) = (report.sent + sent.sent, report.parked + sent.parked);
                 report.received += conversation.pull_steps().await?;

@@ -174,3 +174,34 @@ async fn large_messages_are_read_in_smaller_pages() {
     assert_eq!(grace.workspace.sync().await.unwrap().received, 12);
     assert!(grace.texts().await.iter().enumerate().all(|(n, text)| text.starts_with(&n.to_string())));
 }
+
+#[tokio::test]
+async fn p18_quiet_conversations_cost_no_requests() {
+    let cloud = cloud().await;
+    let (ada, grace) = Device::pair(&cloud).await;
+    for n in 0..20 {
+        let conversation = ada.workspace.conversation(&format!("topic {n}")).await.unwrap();
+        conversation.append(NewMessage::user("first")).await.unwrap();
+    }
+    ada.workspace.sync().await.unwrap();
+    assert_eq!(grace.workspace.sync().await.unwrap().received, 20);
+
+    ada.workspace.conversation("topic 7").await.unwrap().append(NewMessage::user("news")).await.unwrap();
+    ada.workspace.sync().await.unwrap();
+    let before = cloud.requests("/rest/v1/messages");
+    assert_eq!(grace.workspace.sync().await.unwrap().received, 1);
+    let asked = cloud.requests("/rest/v1/messages") - before;
+    assert!(asked <= 2, "{asked} requests for one conversation with news");
+    assert_eq!(grace.workspace.sync().await.unwrap().received, 0);
+    assert_eq!(cloud.requests("/rest/v1/messages") - before, asked);
+}
+
+#[tokio::test]
+async fn a_time_that_cannot_be_written_down_is_refused_and_not_replaced() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    let far = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1 << 40);
+    let message = NewMessage::user("from the future").written_at(far);
+    assert_eq!(device.chat().await.append(message).await.unwrap_err().code(), codes::BAD_MESSAGE);
+    assert!(device.texts().await.is_empty());
+}
