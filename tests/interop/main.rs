@@ -24,14 +24,12 @@ mod differential;
 #[cfg(unix)]
 #[path = "../../cloud-sync/tests/integration/faults.rs"]
 mod faults;
-mod files;
 mod lane;
 #[cfg(unix)]
 mod postgres;
 #[cfg(unix)]
 #[path = "../../cloud-sync/tests/integration/state.rs"]
 mod state;
-mod tus_server;
 #[cfg(unix)]
 mod writers;
 
