@@ -40,6 +40,11 @@ impl SharedClock {
         self.0.monotonic()
     }
 
+    /// Both clocks, read together.
+    pub(crate) fn now(&self) -> Moment {
+        Moment { wall: self.wall(), monotonic: self.monotonic() }
+    }
+
     /// Waits. Cancel safe.
     pub async fn sleep(&self, duration: Duration) {
         self.0.sleep(duration).await;
@@ -52,6 +57,29 @@ impl SharedClock {
             value = work => Some(value),
             () = self.0.sleep(limit) => None,
         }
+    }
+}
+
+/// What both clocks showed at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) wall: SystemTime,
+    pub(crate) monotonic: Duration,
+}
+
+/// Clocks drift and are corrected by seconds; a sleep that outlives no connection does not matter either.
+const JUMP: Duration = Duration::from_secs(30);
+
+impl Moment {
+    /// Whether the clocks came apart since `earlier`: the machine slept, or somebody set the time. Never true on a
+    /// system whose monotonic clock goes on while it sleeps.
+    pub(crate) fn jumped_since(&self, earlier: &Self) -> bool {
+        let steady = self.monotonic.saturating_sub(earlier.monotonic);
+        let apart = match self.wall.duration_since(earlier.wall) {
+            Ok(passed) => passed.abs_diff(steady),
+            Err(back) => back.duration().saturating_add(steady),
+        };
+        apart > JUMP
     }
 }
 
@@ -88,5 +116,31 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this file implements the seam")]
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_come_apart_by_more_than_half_a_minute_have_jumped() {
+        let at = |wall: u64, monotonic: u64| Moment {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(wall),
+            monotonic: Duration::from_secs(monotonic),
+        };
+        for (wall, monotonic, jumped) in [
+            (1000, 100, false),
+            (1600, 700, false), // ten quiet minutes, awake
+            (1030, 100, false), // exactly the limit
+            (1031, 100, true),  // asleep
+            (9000, 105, true),
+            (970, 100, false), // set back within the limit
+            (969, 100, true),
+            (1000, 140, true), // the wall clock stood still: set back while time went on
+            (0, u64::MAX, true),
+        ] {
+            assert_eq!(at(wall, monotonic).jumped_since(&at(1000, 100)), jumped, "{wall} {monotonic}");
+        }
     }
 }

@@ -37,6 +37,13 @@ pub const KEY_SECRET: ErrorCode = ErrorCode::new(
     "A secret or service-role key must never be in an app",
     "Use the publishable (or anon) key, and replace the secret one if it has been shipped.",
 );
+/// An extra certificate authority that cannot be read.
+pub const ROOT_INVALID: ErrorCode = ErrorCode::new(
+    "config.root_invalid",
+    Config,
+    "The extra certificate authority cannot be read",
+    "Give its certificate as PEM text, from BEGIN CERTIFICATE to END CERTIFICATE.",
+);
 /// A setting is out of range.
 pub const SETTING_INVALID: ErrorCode =
     ErrorCode::new("config.setting_invalid", Config, "A setting is not usable", "See the setting's documentation.");

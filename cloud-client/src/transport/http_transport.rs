@@ -1,17 +1,25 @@
-//! The real transport: one reqwest client, built at the first request and shared by every clone.
+//! The real transport: one reqwest client, built at the first request and shared by every clone, and built anew when
+//! its connections cannot be good any more: the machine slept (the clocks came apart), or the host says so.
 //!
 //! Building the SDK does no I/O: certificates are loaded and sockets opened at the first send (P10). Redirects are off
 //! (T4). The system's proxy is used, except to this machine, where a key in plain http would leave it (T9). Name
 //! look-up is a resolver of ours, so that "unknown host" is a type and not a text to search for.
-use std::{error::Error as StdError, io, sync::Arc, sync::OnceLock, time::Duration};
+use std::{
+    error::Error as StdError,
+    io,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls::{ClientConfig, crypto::CryptoProvider, pki_types::CertificateDer};
+use rustls_platform_verifier::Verifier;
 
 use super::{Request, RequestBody, Response, Transport};
 use crate::{
     Error,
+    clock::{Moment, SharedClock},
     error::codes::{CONNECT, CUT, INTERNAL, SEND, TIMEOUT, TLS, UNKNOWN_HOST},
 };
 
@@ -25,28 +33,88 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// HTTP/1.1 and HTTP/2 over the system's network.
 #[derive(Debug)]
 pub struct HttpTransport {
-    client: OnceLock<Result<reqwest::Client, Error>>,
     loopback: bool,
+    roots: Vec<CertificateDer<'static>>,
+    clock: SharedClock,
+    /// Read once: loading certificates is the slow part.
+    tls: OnceLock<Result<ClientConfig, Error>>,
+    pool: Mutex<Pool>,
+}
+
+/// The client whose connections are used, and when it last was.
+#[derive(Debug, Default)]
+struct Pool {
+    client: Option<reqwest::Client>,
+    used: Option<Moment>,
 }
 
 impl HttpTransport {
     /// A transport for one cloud. `loopback` says that it runs on this machine: no proxy is asked then.
     pub fn new(loopback: bool) -> Self {
-        Self { client: OnceLock::new(), loopback }
+        Self {
+            loopback,
+            roots: Vec::new(),
+            clock: SharedClock::default(),
+            tls: OnceLock::new(),
+            pool: Mutex::default(),
+        }
     }
 
-    fn client(&self) -> Result<&reqwest::Client, Error> {
-        self.client.get_or_init(|| build(self.loopback)).as_ref().map_err(Clone::clone)
+    /// Trusts `roots` as well as the system's.
+    pub(crate) fn with_extra_roots(mut self, roots: Vec<CertificateDer<'static>>) -> Self {
+        self.roots = roots;
+        self
+    }
+
+    /// Looks at `clock` for sleep.
+    pub(crate) fn with_clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    fn client(&self) -> Result<reqwest::Client, Error> {
+        let now = self.clock.now();
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.used.replace(now).is_some_and(|used| now.jumped_since(&used)) && pool.client.take().is_some() {
+            tracing::debug!("the clocks came apart, connections are opened anew");
+        }
+        if let Some(client) = &pool.client {
+            return Ok(client.clone());
+        }
+        let tls = self.tls.get_or_init(|| tls(&self.roots)).as_ref().map_err(Clone::clone)?;
+        let client = build(tls.clone(), self.loopback)?;
+        pool.client = Some(client.clone());
+        Ok(client)
     }
 }
 
-fn build(loopback: bool) -> Result<reqwest::Client, Error> {
+fn tls(roots: &[CertificateDer<'static>]) -> Result<ClientConfig, Error> {
     // The provider is named here: a host that also uses rustls keeps its own choice.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| Ok(builder.with_platform_verifier()?.with_no_client_auth()))
-        .map_err(|cause| Error::new(TLS).with_source(cause))?;
+    let failed = |cause: rustls::Error| Error::new(TLS).with_source(cause);
+    let verifier = verifier(roots, Arc::clone(&provider)).map_err(failed)?;
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(failed)?;
+    // "Dangerous" is any verifier that is passed in; this one is the system's.
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+}
+
+#[cfg(not(target_os = "android"))]
+fn verifier(roots: &[CertificateDer<'static>], provider: Arc<CryptoProvider>) -> Result<Verifier, rustls::Error> {
+    Verifier::new_with_extra_roots(roots.iter().cloned(), provider)
+}
+
+/// Android's verifier takes no roots besides the system's; they belong into the app's network security configuration.
+#[cfg(target_os = "android")]
+fn verifier(roots: &[CertificateDer<'static>], provider: Arc<CryptoProvider>) -> Result<Verifier, rustls::Error> {
+    if roots.is_empty() {
+        Verifier::new(provider)
+    } else {
+        Err(rustls::Error::General("extra roots belong into the network security configuration".into()))
+    }
+}
+
+fn build(tls: ClientConfig, loopback: bool) -> Result<reqwest::Client, Error> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
@@ -81,6 +149,10 @@ impl Transport for HttpTransport {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = answer.bytes_stream().map_err(translate).boxed();
         Ok(Response::new(status, headers, body))
+    }
+
+    fn reset_connections(&self) {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).client = None;
     }
 }
 

@@ -5,6 +5,7 @@
 //! in `testing`.
 mod http_transport;
 mod request_body;
+pub(crate) mod roots;
 
 use std::{fmt, pin::Pin, sync::Arc};
 
@@ -89,6 +90,9 @@ pub trait Transport: fmt::Debug + Send + Sync {
     ///
     /// Dropping the future closes the request; whether the server saw it is not known.
     async fn send(&self, request: Request) -> Result<Response, Error>;
+
+    /// Uses no connection again that is open now; what is under way may end on its own. Default: nothing to do.
+    fn reset_connections(&self) {}
 }
 
 /// A cheap-clone handle on a [`Transport`].
@@ -108,5 +112,10 @@ impl SharedTransport {
     /// As there.
     pub async fn send(&self, request: Request) -> Result<Response, Error> {
         self.0.send(request).await
+    }
+
+    /// See [`Transport::reset_connections`].
+    pub fn reset_connections(&self) {
+        self.0.reset_connections();
     }
 }

@@ -1,5 +1,6 @@
 //! The crate by its public API: a scripted transport, paused time, no network.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod connections;
 mod storage;
 mod tus;
 

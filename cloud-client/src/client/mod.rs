@@ -3,21 +3,24 @@
 //! call → token → request → transport → head → body (bounded) → refused token? one replacement, one repeat → passing
 //! failure? wait and repeat while safe, in budget and in time → [`Reply`]. Whatever knows an endpoint (tables,
 //! functions, auth) builds a [`Call`] and reads the [`Reply`].
+mod body;
+mod builder;
+
 use std::{fmt, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::ExposeSecret as _;
 
+use self::body::{collect, collect_error};
+pub use self::builder::ClientBuilder;
 use crate::{
     AccessToken, Error, TokenSource,
-    call::{Call, ERROR_LIMIT_BYTES, Opened, Reply, Speaker},
+    call::{Call, Opened, Reply, Speaker},
     clock::SharedClock,
     config::{ApiKey, Origin},
     error::{
         Answer, Service, classify,
-        codes::{INTERNAL, KEY_INVALID, QUERY_INVALID, TIMEOUT, TOO_LARGE},
+        codes::{INTERNAL, KEY_INVALID, QUERY_INVALID, TIMEOUT},
         is_token_refusal,
     },
     functions::Function,
@@ -25,13 +28,8 @@ use crate::{
     rest::Table,
     retry::{Budget, Policy},
     storage::Storage,
-    transport::{Body, HttpTransport, Request, RequestBody, Response, SharedTransport},
+    transport::{Request, RequestBody, Response, SharedTransport},
 };
-
-/// The longest a call may take, repeats included, unless it says otherwise.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// The longest one attempt may take.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A handle on one cloud. Cheap to clone; all clones share connections and the retry budget.
 #[derive(Clone)]
@@ -55,13 +53,6 @@ struct Inner {
     headers: HeaderMap,
 }
 
-/// Options of a [`Client`]; building does no I/O.
-#[derive(Debug)]
-#[must_use]
-pub struct ClientBuilder {
-    inner: Inner,
-}
-
 impl Client {
     /// A client for the cloud at `url`, opened with its public `key`.
     ///
@@ -69,23 +60,7 @@ impl Client {
     ///
     /// `config.url_*` and `config.key_*`, see [`Origin::parse`] and [`ApiKey::parse`].
     pub fn builder(url: &str, key: &str) -> Result<ClientBuilder, Error> {
-        let origin = Origin::parse(url)?;
-        let transport = SharedTransport::new(HttpTransport::new(origin.is_loopback()));
-        Ok(ClientBuilder {
-            inner: Inner {
-                key: ApiKey::parse(key)?,
-                origin,
-                transport,
-                clock: SharedClock::default(),
-                random: Random::default(),
-                policy: Policy::default(),
-                budget: Budget::default(),
-                deadline: DEADLINE,
-                attempt_timeout: ATTEMPT_TIMEOUT,
-                request_id_header: HeaderName::from_static("x-request-id"),
-                headers: HeaderMap::new(),
-            },
-        })
+        Ok(ClientBuilder::new(Origin::parse(url)?, ApiKey::parse(key)?))
     }
 
     /// The same client, speaking for whoever `tokens` says is signed in.
@@ -106,6 +81,12 @@ impl Client {
     /// The source of this client's jitter and request ids.
     pub fn random(&self) -> &Random {
         &self.inner.random
+    }
+
+    /// Opens new connections from the next call on; what is under way ends on the old ones. For hosts that hear of a
+    /// change of network. A machine that slept needs no word: that is noticed.
+    pub fn reset_connections(&self) {
+        self.inner.transport.reset_connections();
     }
 
     /// Reads and writes of one table or view.
@@ -323,62 +304,6 @@ impl fmt::Debug for Client {
     }
 }
 
-impl ClientBuilder {
-    /// Limits one attempt of a call that may be repeated, from connect to the last byte of a buffered answer. A call that
-    /// is sent once has its whole deadline. Default: 30 s.
-    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
-        self.inner.attempt_timeout = limit;
-        self
-    }
-
-    /// Limits a whole call, waits and repeats included. Default: 60 s.
-    pub fn deadline(mut self, limit: Duration) -> Self {
-        self.inner.deadline = limit;
-        self
-    }
-
-    /// Sets how calls that are safe to repeat are repeated. Default: [`Policy::default`].
-    pub fn retry(mut self, policy: Policy) -> Self {
-        self.inner.policy = policy;
-        self
-    }
-
-    /// Names the header that carries the request id. Default: `x-request-id`.
-    pub fn request_id_header(mut self, name: HeaderName) -> Self {
-        self.inner.request_id_header = name;
-        self
-    }
-
-    /// Adds a header to every request.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.inner.headers.append(name, value);
-        self
-    }
-
-    /// Sends through `transport` instead of the network.
-    pub fn transport(mut self, transport: SharedTransport) -> Self {
-        self.inner.transport = transport;
-        self
-    }
-
-    /// Runs limits and waits on `clock`.
-    pub fn clock(mut self, clock: SharedClock) -> Self {
-        self.inner.clock = clock;
-        self
-    }
-
-    /// Takes jitter and request ids from `random`.
-    pub fn random(mut self, random: Random) -> Self {
-        self.inner.random = random;
-        self
-    }
-
-    /// The client. Does no I/O: sockets and certificates wait for the first call.
-    pub fn build(self) -> Client {
-        Client { inner: Arc::new(self.inner), tokens: None }
-    }
-}
-
 /// How much of a successful answer an attempt reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reading {
@@ -400,41 +325,4 @@ fn is_success(service: Service, status: StatusCode, headers: &HeaderMap) -> bool
 fn server_request_id<'a>(headers: &'a HeaderMap, ours: &HeaderName) -> Option<&'a str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
     text(ours.as_str()).or_else(|| text("sb-request-id")).or_else(|| text("x-request-id")).or_else(|| text("cf-ray"))
-}
-
-/// Reads a body to its end, never past `limit` and never trusting an announced length (T5).
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Error> {
-    let Some(first) = body.next().await.transpose()? else { return Ok(Bytes::new()) };
-    let mut whole = BytesMut::new();
-    let mut chunk = first;
-    loop {
-        if whole.len() + chunk.len() > limit {
-            return Err(Error::new(TOO_LARGE));
-        }
-        match body.next().await.transpose()? {
-            // One chunk is the whole body more often than not: no copy then.
-            None if whole.is_empty() => return Ok(chunk),
-            None => {
-                whole.extend_from_slice(&chunk);
-                return Ok(whole.freeze());
-            }
-            Some(next) => {
-                whole.extend_from_slice(&chunk);
-                chunk = next;
-            }
-        }
-    }
-}
-
-/// Reads the beginning of an error body; the rest, and a cut, do not matter.
-async fn collect_error(mut body: Body) -> Bytes {
-    let mut whole = BytesMut::new();
-    while let Some(Ok(chunk)) = body.next().await {
-        let room = ERROR_LIMIT_BYTES - whole.len();
-        whole.extend_from_slice(&chunk.slice(..chunk.len().min(room)));
-        if whole.len() == ERROR_LIMIT_BYTES {
-            break;
-        }
-    }
-    whole.freeze()
 }
