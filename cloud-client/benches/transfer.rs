@@ -1,14 +1,11 @@
 //! What a transfer costs above the bare HTTP client: 64 MiB up and down over loopback, ours and plain reqwest.
 //!
-//! Compare the two lines of each group; ours should reach nine tenths of the plain one. The server below reads requests
-//! by their length, throws bodies away and answers `GET` with 64 MiB from memory.
+//! Compare the two lines of each group; ours should reach nine tenths of the plain one. The server throws bodies
+//! away and answers `GET` with 64 MiB from memory.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
-use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    sync::Arc,
-    time::Duration,
-};
+mod server;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use cloud_client::{
@@ -19,58 +16,6 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::StreamExt as _;
 
 const SIZE: usize = 64 * 1024 * 1024;
-
-/// Serves connections, one thread each, for as long as the process lives.
-fn serve() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let object = Arc::new(vec![7_u8; SIZE]);
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let object = Arc::clone(&object);
-            std::thread::spawn(move || answer(connection.unwrap(), &object));
-        }
-    });
-    url
-}
-
-/// Answers requests until the client goes.
-fn answer(connection: TcpStream, object: &[u8]) {
-    connection.set_nodelay(true).unwrap();
-    let mut output = connection.try_clone().unwrap();
-    let mut input = BufReader::with_capacity(256 * 1024, connection);
-    let mut sink = vec![0; 256 * 1024];
-    loop {
-        let (mut length, mut is_get, mut line) = (0_usize, false, String::new());
-        loop {
-            line.clear();
-            if input.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            let lower = line.trim_end().to_ascii_lowercase();
-            is_get |= lower.starts_with("get ");
-            if let Some(text) = lower.strip_prefix("content-length:") {
-                length = text.trim().parse().unwrap();
-            }
-            if lower.is_empty() {
-                break;
-            }
-        }
-        while length > 0 {
-            let room = length.min(sink.len());
-            let Ok(read @ 1..) = input.read(sink.get_mut(..room).unwrap()) else { return };
-            length -= read;
-        }
-        let body: &[u8] = if is_get { object } else { br#"{"Id":"1","Key":"bench/a"}"# };
-        let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\netag: \"1\"\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        if output.write_all(head.as_bytes()).and_then(|()| output.write_all(body)).is_err() {
-            return;
-        }
-    }
-}
 
 async fn upload(bucket: &Bucket, bytes: Bytes) -> usize {
     let sent = bucket.upload("a", bytes, &UploadOptions::default().upsert()).await.unwrap();
@@ -104,7 +49,7 @@ async fn plain_download(client: &reqwest::Client, url: &str) -> usize {
 fn transfer(criterion: &mut Criterion) {
     // The plain client takes the process-wide provider; another bench of this process may have set it.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let url = serve();
+    let url = server::serve(vec![7_u8; SIZE], br#"{"Id":"1","Key":"bench/a"}"#);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bucket = Client::builder(&url, "sb_publishable_bench").unwrap().build().storage().bucket("bench");
     let plain = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap();

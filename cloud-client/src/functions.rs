@@ -13,9 +13,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Client, Error,
     call::{ANSWER_LIMIT_BYTES, Call, Opened, Reply},
+    capability::{Capability, Support},
     error::{
         Service,
-        codes::{TIMEOUT, TOO_LARGE},
+        codes::{SCHEMA, TIMEOUT, TOO_LARGE},
     },
     sse::{Limits, SseStream, content_type},
 };
@@ -61,6 +62,19 @@ impl Function {
         self
     }
 
+    /// Remembers whether the function is there.
+    fn learned<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+        let support = match &outcome {
+            Ok(_) => Support::Supported,
+            Err(error) if error.code() == SCHEMA => {
+                Support::unsupported("The function is not deployed.", SCHEMA.as_str())
+            }
+            Err(_) => return outcome,
+        };
+        self.client.mark(Capability::function(&self.name), support);
+        outcome
+    }
+
     fn call(&self) -> Call {
         // The name is the host's own constant; a `/` in it is a sub-path.
         let mut call = Call::new(Service::Functions, Method::POST);
@@ -93,7 +107,7 @@ impl Function {
     ///
     /// As [`Function::invoke`].
     pub async fn invoke_raw(&self, body: &(impl Serialize + ?Sized + Sync)) -> Result<Reply, Error> {
-        self.client.send(self.call().json(body)?).await
+        self.learned(self.client.send(self.call().json(body)?).await)
     }
 
     /// Reads a JSON answer with `GET`.
@@ -104,7 +118,7 @@ impl Function {
     pub async fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let mut call = self.call().repeatable();
         call.method = Method::GET;
-        self.client.send(call).await?.json()
+        self.learned(self.client.send(call).await)?.json()
     }
 
     /// Invokes with a JSON body and reads the answer as events, within the default [`Limits`].
@@ -118,7 +132,7 @@ impl Function {
     /// Dropping the future, or later the stream, closes the request.
     pub async fn stream(&self, body: &(impl Serialize + ?Sized + Sync)) -> Result<SseStream, Error> {
         let call = self.call().json(body)?.header(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let opened = self.client.open(call).await?;
+        let opened = self.learned(self.client.open(call).await)?;
         SseStream::open(opened, self.client.clock().clone(), Limits::default())
     }
 
@@ -134,7 +148,8 @@ impl Function {
     /// Dropping the future, or later the stream, closes the request.
     pub async fn open(&self, body: &(impl Serialize + ?Sized + Sync)) -> Result<Answered, Error> {
         let accept = HeaderValue::from_static("text/event-stream, application/json;q=0.9");
-        let opened = self.client.open(self.call().json(body)?.header(header::ACCEPT, accept)).await?;
+        let call = self.call().json(body)?.header(header::ACCEPT, accept);
+        let opened = self.learned(self.client.open(call).await)?;
         let clock = self.client.clock();
         if content_type(&opened.headers) == "text/event-stream" {
             let events = SseStream::open(opened, clock.clone(), Limits::default())?;

@@ -19,6 +19,7 @@
 //! | [`error`]     | [`Error`], its [`kind`](ErrorKind) to branch on and its stable code     |
 //! | [`config`]    | [`Origin`](config::Origin) and [`ApiKey`](config::ApiKey), checked once  |
 //! | [`call`]      | one request and its buffered answer, for crates that speak an endpoint  |
+//! | [`capability`] | what the cloud can do, as far as its answers have shown                |
 //! | [`rest`]      | table queries and writes                                                |
 //! | [`functions`] | edge functions, buffered and streamed                                   |
 //! | [`storage`]   | files: upload, download, resumable upload, signed links, names            |
@@ -28,6 +29,7 @@
 //! | [`token`]     | [`TokenSource`], the seam that sign-in answers                          |
 //! | [`clock`], [`random`], [`tasks`], [`events`] | time, jitter, task ownership, event bus   |
 pub mod call;
+pub mod capability;
 mod client;
 pub mod clock;
 pub mod config;
@@ -38,6 +40,7 @@ mod pace;
 pub mod random;
 pub mod rest;
 pub mod retry;
+mod server_time;
 pub mod sse;
 pub mod storage;
 pub mod tasks;

@@ -1,5 +1,8 @@
 //! Options of a client, each with its default; nothing is opened before the first call.
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
@@ -42,6 +45,8 @@ impl ClientBuilder {
             attempt_timeout: ATTEMPT_TIMEOUT,
             request_id_header: HeaderName::from_static("x-request-id"),
             headers: HeaderMap::new(),
+            server_time: Mutex::default(),
+            capabilities: Mutex::default(),
         };
         Self { inner, transport: None, roots: Vec::new() }
     }

@@ -6,7 +6,11 @@
 mod body;
 mod builder;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::ExposeSecret as _;
@@ -16,6 +20,7 @@ pub use self::builder::ClientBuilder;
 use crate::{
     AccessToken, Error, TokenSource,
     call::{Call, Opened, Reply, Speaker},
+    capability::{Capabilities, Capability, Support},
     clock::SharedClock,
     config::{ApiKey, Origin},
     error::{
@@ -27,6 +32,7 @@ use crate::{
     random::Random,
     rest::Table,
     retry::{Budget, Policy},
+    server_time::ServerTime,
     storage::Storage,
     transport::{Request, RequestBody, Response, SharedTransport},
 };
@@ -51,6 +57,8 @@ struct Inner {
     attempt_timeout: Duration,
     request_id_header: HeaderName,
     headers: HeaderMap,
+    server_time: Mutex<ServerTime>,
+    capabilities: Mutex<Capabilities>,
 }
 
 impl Client {
@@ -81,6 +89,23 @@ impl Client {
     /// The source of this client's jitter and request ids.
     pub fn random(&self) -> &Random {
         &self.inner.random
+    }
+
+    /// The cloud's time as its answers suggest it, right to about a second; `None` before the first answer and after the
+    /// machine slept or its clock was set. For showing and logging: whether a token is over is not decided by it.
+    pub fn server_time(&self) -> Option<SystemTime> {
+        let now = self.inner.clock.now();
+        self.inner.server_time.lock().unwrap_or_else(PoisonError::into_inner).estimate(now)
+    }
+
+    /// What the cloud can do, as far as its answers to this client and its clones have shown.
+    pub fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers what an answer has shown of `capability`.
+    pub fn mark(&self, capability: Capability, support: Support) {
+        self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner).mark(capability, support);
     }
 
     /// Opens new connections from the next call on; what is under way ends on the old ones. For hosts that hear of a
@@ -232,7 +257,10 @@ impl Client {
         sent: u32,
     ) -> Result<Answered, Error> {
         let request = self.request(call, token, request_id)?;
+        let left = self.inner.clock.now();
         let Response { status, headers, body } = self.inner.transport.send(request).await?;
+        let arrived = self.inner.clock.now();
+        self.inner.server_time.lock().unwrap_or_else(PoisonError::into_inner).observe(&headers, left, arrived);
         let request_id = server_request_id(&headers, &self.inner.request_id_header).unwrap_or(request_id).to_owned();
         let success = is_success(call.service, status, &headers);
         if success && reading == Reading::Open {

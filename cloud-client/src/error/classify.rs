@@ -126,7 +126,7 @@ pub(crate) fn classify(answer: Answer<'_>, now: SystemTime) -> Error {
         .or_else(|| parsed.as_ref().and_then(Body::word))
         .or_else(|| proxy_status_code(headers));
 
-    let code = by_shape(status, headers, parsed.as_ref()).unwrap_or_else(|| match service {
+    let code = by_shape(service, status, headers, parsed.as_ref()).unwrap_or_else(|| match service {
         Service::Rest => rest(status, word, parsed.as_ref()),
         Service::Functions => functions(status, platform, headers, parsed.as_ref()),
         Service::Auth => auth(status, word),
@@ -148,7 +148,7 @@ pub(crate) fn classify(answer: Answer<'_>, now: SystemTime) -> Error {
 }
 
 /// What can be said before asking which service it was.
-fn by_shape(status: StatusCode, headers: &HeaderMap, body: Option<&Body>) -> Option<ErrorCode> {
+fn by_shape(service: Service, status: StatusCode, headers: &HeaderMap, body: Option<&Body>) -> Option<ErrorCode> {
     if status.is_redirection() && headers.contains_key(header::LOCATION) {
         return Some(codes::REDIRECTED);
     }
@@ -156,7 +156,10 @@ fn by_shape(status: StatusCode, headers: &HeaderMap, body: Option<&Body>) -> Opt
         return Some(codes::UNAVAILABLE);
     }
     let Some(body) = body else {
-        let intercepted = is_html(headers) && !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS;
+        // A proxy on the way to the cloud says in HTML that a body is too large for it; nothing large goes to Auth.
+        let large = status == StatusCode::PAYLOAD_TOO_LARGE && !matches!(service, Service::Auth);
+        let busy = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        let intercepted = is_html(headers) && !busy && !large;
         return intercepted.then_some(codes::INTERCEPTED);
     };
     let gateway = status == StatusCode::UNAUTHORIZED && body.code.is_none() && body.error_code.is_none();
@@ -318,7 +321,7 @@ mod tests {
 
     #[test]
     fn every_known_shape_gets_its_code() {
-        use Service::{Auth, Functions, Rest};
+        use Service::{Auth, Functions, Rest, Storage};
         let json: &[(&str, &str)] = &[("content-type", "application/json")];
         let html: &[(&str, &str)] = &[("content-type", "text/html; charset=utf-8")];
         let cases: &[Case] = &[
@@ -364,6 +367,9 @@ mod tests {
             (Rest, 429, html, "<html>", codes::RATE_LIMITED),
             (Auth, 400, html, "<html>captive portal</html>", codes::INTERCEPTED),
             (Auth, 401, html, "<html>", codes::INTERCEPTED),
+            (Auth, 413, html, "<html>", codes::INTERCEPTED),
+            (Rest, 413, html, "<html>", codes::REJECTED),
+            (Storage, 413, html, "<html>413 Request Entity Too Large</html>", codes::FILE_TOO_LARGE),
             (Rest, 414, &[("content-type", "text/plain")], "URI too long", codes::REJECTED),
             (Rest, 307, &[("location", "https://elsewhere.example")], "", codes::REDIRECTED),
         ];

@@ -188,6 +188,13 @@ pub const SCHEMA: ErrorCode = ErrorCode::new(
     "The cloud lacks a table, column or function that is needed",
     "Deploy the schema that this app was made for, or update the app.",
 );
+/// A feature that the cloud is known to lack, see [`Unsupported`](crate::capability::Unsupported).
+pub const UNSUPPORTED: ErrorCode = ErrorCode::new(
+    "api.unsupported",
+    Incompatible,
+    "The cloud does not support this feature",
+    "Go on without it, or update the cloud; the error's cause names the feature.",
+);
 /// A query was built that cannot be sent.
 pub const QUERY_INVALID: ErrorCode = ErrorCode::new(
     "rest.query_invalid",

@@ -32,9 +32,10 @@ impl Count {
     }
 }
 
-/// `0-14/15` → 15; `*/*` → unknown.
+/// `0-14/15` → 15; `*/*` → unknown, as is whatever is not digits alone: a number parser would also take a sign.
 fn total(headers: &HeaderMap) -> Option<usize> {
-    headers.get(header::CONTENT_RANGE)?.to_str().ok()?.split_once('/')?.1.trim().parse().ok()
+    let text = headers.get(header::CONTENT_RANGE)?.to_str().ok()?.split_once('/')?.1.trim();
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// The count that was asked for.
@@ -96,5 +97,29 @@ impl<T> IntoIterator for Rows<T> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.rows.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_total_is_digits_behind_the_slash_and_nothing_else() {
+        for (text, wanted) in [
+            ("0-14/15", Some(15)),
+            ("*/0", Some(0)),
+            ("0-1/ 7 ", Some(7)),
+            ("0-1/+7", None),
+            ("0-1/-7", None),
+            ("0-1/*", None),
+            ("0/1/2", None),
+            ("0-1/", None),
+            ("0-1/99999999999999999999", None),
+            ("15", None),
+        ] {
+            let headers = HeaderMap::from_iter([(header::CONTENT_RANGE, http::HeaderValue::from_static(text))]);
+            assert_eq!(total(&headers), wanted, "{text}");
+        }
     }
 }

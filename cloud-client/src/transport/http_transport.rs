@@ -114,7 +114,9 @@ fn verifier(roots: &[CertificateDer<'static>], provider: Arc<CryptoProvider>) ->
     }
 }
 
-fn build(tls: ClientConfig, loopback: bool) -> Result<reqwest::Client, Error> {
+fn build(mut tls: ClientConfig, loopback: bool) -> Result<reqwest::Client, Error> {
+    // A configuration that is handed over ready is used as it is: without this, HTTP/2 is never offered.
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
