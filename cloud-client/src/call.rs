@@ -268,6 +268,7 @@ pub struct Opened {
     pub body: Body,
     /// The server's request id, or else the one that was sent.
     pub request_id: String,
+    pub(crate) attempts: u32,
     pub(crate) operation: String,
 }
 

@@ -174,7 +174,7 @@ impl Function {
             headers,
             body,
             request_id: opened.request_id,
-            attempts: 1,
+            attempts: opened.attempts,
             operation: opened.operation,
         }))
     }

@@ -36,6 +36,7 @@ pub mod config;
 pub mod error;
 pub mod events;
 pub mod functions;
+mod observe;
 mod pace;
 pub mod random;
 pub mod rest;

@@ -14,6 +14,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::ExposeSecret as _;
+use tracing::Instrument as _;
 
 use self::body::{collect, collect_error};
 pub use self::builder::ClientBuilder;
@@ -29,6 +30,7 @@ use crate::{
         is_token_refusal,
     },
     functions::Function,
+    observe::{End, Observed, TraceContext},
     random::Random,
     rest::Table,
     retry::{Budget, Policy},
@@ -57,6 +59,7 @@ struct Inner {
     attempt_timeout: Duration,
     request_id_header: HeaderName,
     headers: HeaderMap,
+    trace: Option<TraceContext>,
     server_time: Mutex<ServerTime>,
     capabilities: Mutex<Capabilities>,
 }
@@ -188,8 +191,22 @@ impl Client {
             .with_attempts(reply.attempts)
     }
 
-    /// The loop of one call. Bounded by the call's deadline throughout (T1), also while a token is fetched.
+    /// Runs one call in its span, and tells how it ended.
     async fn attempts(&self, call: &Call, reading: Reading) -> Result<Answered, Error> {
+        let (observed, started) = (Observed::begin(call), self.inner.clock.monotonic());
+        let answered = self.repeat(call, reading).instrument(observed.span()).await;
+        let elapsed = self.inner.clock.monotonic().saturating_sub(started);
+        let (outcome, request_id, attempts) = match &answered {
+            Ok(Answered::Whole(reply)) => (Ok(reply.status), reply.request_id.as_str(), reply.attempts),
+            Ok(Answered::Open(opened)) => (Ok(opened.status), opened.request_id.as_str(), opened.attempts),
+            Err(error) => (Err(error), error.request_id().unwrap_or_default(), error.attempts()),
+        };
+        observed.end(&End { outcome, request_id, attempts, elapsed });
+        answered
+    }
+
+    /// The loop of one call. Bounded by the call's deadline throughout (T1), also while a token is fetched.
+    async fn repeat(&self, call: &Call, reading: Reading) -> Result<Answered, Error> {
         let inner = &*self.inner;
         let (started, limit) = (inner.clock.monotonic(), call.timeout.unwrap_or(inner.deadline));
         let left = || limit.saturating_sub(inner.clock.monotonic().saturating_sub(started));
@@ -264,7 +281,14 @@ impl Client {
         let request_id = server_request_id(&headers, &self.inner.request_id_header).unwrap_or(request_id).to_owned();
         let success = is_success(call.service, status, &headers);
         if success && reading == Reading::Open {
-            return Ok(Answered::Open(Opened { status, headers, body, request_id, operation: call.operation() }));
+            return Ok(Answered::Open(Opened {
+                status,
+                headers,
+                body,
+                request_id,
+                attempts: sent,
+                operation: call.operation(),
+            }));
         }
         let body = if success { collect(body, call.limit_bytes).await? } else { collect_error(body).await };
         Ok(Answered::Whole(Reply { status, headers, body, request_id, attempts: sent, operation: call.operation() }))
@@ -298,6 +322,9 @@ impl Client {
         }
         if let Ok(value) = HeaderValue::try_from(request_id) {
             request.headers.insert(inner.request_id_header.clone(), value);
+        }
+        if let Some(value) = inner.trace.as_ref().and_then(TraceContext::header) {
+            request.headers.insert("traceparent", value);
         }
         request.body = match (&call.stream, &call.body) {
             (Some((stream, _)), _) => RequestBody::Stream(stream.clone()),

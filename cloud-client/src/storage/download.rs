@@ -288,7 +288,7 @@ impl Flow {
 
     /// Takes over a head: the first one, or that of a continuation.
     fn begin(&mut self, opened: Opened) -> Result<(), Error> {
-        let Opened { status, headers, body, request_id, operation } = opened;
+        let Opened { status, headers, body, request_id, operation, .. } = opened;
         let wrong = |code| Err(Error::new(code).during(operation.clone()).with_request_id(&request_id));
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
         let (start, size) = if status == StatusCode::PARTIAL_CONTENT {

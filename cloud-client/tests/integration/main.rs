@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod connections;
 mod learned;
+mod observed;
 mod storage;
 mod tus;
 
