@@ -39,7 +39,7 @@ async fn plain_read(client: &reqwest::Client, url: &str) -> usize {
 }
 
 async fn write(client: &Client, task: &Task) -> usize {
-    client.table("tasks").insert(task).fetch::<Task, _>(["id", "title", "done"]).await.unwrap().len()
+    client.table("tasks").insert(task).fetch::<Task>(["id", "title", "done"]).await.unwrap().len()
 }
 
 async fn plain_write(client: &reqwest::Client, url: &str, task: &Task) -> usize {

@@ -29,6 +29,8 @@ enum Work {
     Check(&'static str, fn() -> Result<(), String>),
     /// A cargo command of a program that may not be installed.
     Installed { program: &'static str, arguments: &'static [&'static str] },
+    /// A chore of ours that gets a program by itself on a CI machine, and only there.
+    Fetched { program: &'static str, arguments: &'static [&'static str] },
 }
 
 const NONE: &[(&str, &str)] = &[];
@@ -64,6 +66,7 @@ const STEPS: &[Step] = &[
         name: "quickstart",
         work: Work::Cargo { arguments: &["run", "--quiet", "--example", "quickstart"], variables: NONE },
     },
+    Step { name: "fuzz", work: Work::Fetched { program: "cargo-fuzz", arguments: &["xtask", "fuzz"] } },
     Step {
         name: "deny",
         work: Work::Installed { program: "cargo-deny", arguments: &["deny", "check", "bans", "licenses", "sources"] },
@@ -164,10 +167,9 @@ impl Work {
         match self {
             Self::Check(_, check) => check().map_or_else(Outcome::Failed, |()| Outcome::Passed),
             Self::Cargo { arguments, variables } => cargo(arguments, variables, in_ci),
-            Self::Installed { program, .. } if !is_installed(program) => {
-                Outcome::Skipped(format!("skipped: {program} is not installed (cargo install {program})"))
-            }
-            Self::Installed { arguments, .. } => cargo(arguments, NONE, in_ci),
+            Self::Installed { program, .. } if !is_installed(program) => not_installed(program),
+            Self::Fetched { program, .. } if !in_ci && !is_installed(program) => not_installed(program),
+            Self::Installed { arguments, .. } | Self::Fetched { arguments, .. } => cargo(arguments, NONE, in_ci),
         }
     }
 }
@@ -176,7 +178,9 @@ impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Check(name, _) => write!(f, "cargo xtask {name}"),
-            Self::Installed { arguments, .. } => write!(f, "cargo {}", arguments.join(" ")),
+            Self::Installed { arguments, .. } | Self::Fetched { arguments, .. } => {
+                write!(f, "cargo {}", arguments.join(" "))
+            }
             Self::Cargo { arguments, variables } => {
                 for (name, value) in *variables {
                     let when = if ONLY_IN_CI.contains(name) { "[in CI] " } else { "" };
@@ -186,6 +190,10 @@ impl fmt::Display for Work {
             }
         }
     }
+}
+
+fn not_installed(program: &str) -> Outcome {
+    Outcome::Skipped(format!("skipped: {program} is not installed (cargo install {program})"))
 }
 
 fn cargo(arguments: &[&str], variables: &[(&str, &str)], in_ci: bool) -> Outcome {
@@ -231,7 +239,7 @@ mod tests {
     #[test]
     fn without_options_every_step_runs_in_order() {
         let expected =
-            ["test", "fmt", "clippy", "doc", "layers", "deps", "capabilities", "interop", "quickstart", "deny"];
+            ["test", "fmt", "clippy", "doc", "layers", "deps", "capabilities", "interop", "quickstart", "fuzz", "deny"];
         assert_eq!(chosen(&[]).unwrap(), expected);
     }
 
@@ -263,6 +271,8 @@ mod tests {
         let work = Work::Installed { program: "no-such-program-anywhere", arguments: &["deny"] };
         let reason = "skipped: no-such-program-anywhere is not installed (cargo install no-such-program-anywhere)";
         assert_eq!(work.run(true), Outcome::Skipped(reason.to_owned()));
+        let work = Work::Fetched { program: "no-such-program-anywhere", arguments: &["deny"] };
+        assert_eq!(work.run(false), Outcome::Skipped(reason.to_owned()));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod capabilities;
 mod ci;
 mod deps;
+mod fuzz;
 mod layers;
 mod licence;
 mod metadata;
@@ -22,15 +23,21 @@ Commands:
   check-deps     Hold all dependencies against deny.toml: licences, bans, sources
   check-capabilities
                  Hold docs/capabilities against symbols and tests
+  fuzz           Run the fuzz targets, each for a minute; a crash fails
   help           Show this text
 
 Options of ci:
   --list         List the steps and what they run
   --only <STEP>  Run this step alone; may be repeated
 
+Options of fuzz:
+  --seconds <N>  Run each target this long
+  <TARGET>...    Run these alone
+
 Examples:
   cargo xtask ci
   cargo xtask ci --only fmt --only clippy
+  cargo xtask fuzz --seconds 10 sse filter
 ";
 
 fn main() -> ExitCode {
@@ -52,6 +59,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
             Ok(())
         }
         ["ci", options @ ..] => ci::command(options),
+        ["fuzz", options @ ..] => fuzz::command(options),
         ["check-layers"] => layers::command(),
         ["check-deps"] => deps::command(),
         ["check-capabilities"] => capabilities::command(),
