@@ -1,13 +1,13 @@
-//! Edge functions: invoke with JSON, read the answer whole or as an event stream.
+//! Edge functions: invoke with JSON, text or bytes, read the answer whole or as an event stream.
 //!
-//! value → JSON → `POST /functions/v1/{name}` → JSON, [`SseStream`], or whichever of the two the function chose. A
+//! value → JSON → `POST /functions/v1/{name}`, or another method → JSON, [`SseStream`], or whichever of the two the function chose. A
 //! function's own errors keep their status; the platform's are told apart by `sb-error-code`. Wire source: Supabase
 //! "Edge Functions" and functions-js.
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     capability::{Capability, Support},
     error::{
         Service,
-        codes::{SCHEMA, TIMEOUT, TOO_LARGE},
+        codes::{ENCODE, SCHEMA, SETTING_INVALID, TIMEOUT, TOO_LARGE},
     },
     sse::{Limits, SseStream, content_type},
 };
@@ -42,11 +42,22 @@ pub struct Function {
     name: String,
     timeout: Option<Duration>,
     repeatable: bool,
+    method: Method,
+    region: Option<String>,
+    headers: HeaderMap,
 }
 
 impl Function {
     pub(crate) fn new(client: Client, name: String) -> Self {
-        Self { client, name, timeout: None, repeatable: false }
+        Self {
+            client,
+            name,
+            timeout: None,
+            repeatable: false,
+            method: Method::POST,
+            region: None,
+            headers: HeaderMap::new(),
+        }
     }
 
     /// Limits the call; for a stream, the wait for its head. Default: the client's deadline (60 s).
@@ -59,6 +70,26 @@ impl Function {
     /// again. Default: sent once.
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
+        self
+    }
+
+    /// Uses another method: `GET`, `PUT`, `PATCH` or `DELETE`. `GET` has no body, see [`Function::invoke_empty`], and
+    /// may be repeated; the others only with [`Function::repeatable`]. Default: `POST`.
+    pub fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Runs the function in this region of the platform, such as `eu-central-1`, instead of the nearest one; `any`
+    /// leaves the choice to the platform. A cloud of one's own takes no notice.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into()).filter(|region| region != "any");
+        self
+    }
+
+    /// Adds a header. Key, token, request id, trace and a body's content type are set by the client and win.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
         self
     }
 
@@ -75,22 +106,55 @@ impl Function {
         outcome
     }
 
-    fn call(&self) -> Call {
+    /// The call without a body.
+    fn call(&self) -> Result<Call, Error> {
+        let invalid = |what| Err(Error::new(SETTING_INVALID).during("invoke a function").with_detail(what));
+        if ![Method::POST, Method::GET, Method::PUT, Method::PATCH, Method::DELETE].contains(&self.method) {
+            return invalid("functions take GET, POST, PUT, PATCH and DELETE");
+        }
         // The name is the host's own constant; a `/` in it is a sub-path.
-        let mut call = Call::new(Service::Functions, Method::POST);
+        let mut call = Call::new(Service::Functions, self.method.clone());
         for part in self.name.split('/').filter(|part| !part.is_empty()) {
             call = call.segment(part);
+        }
+        call.headers = self.headers.clone();
+        if let Some(region) = &self.region {
+            // The header is for the platform's gateway, the parameter for what cannot see headers on the way.
+            let word = !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let Some(value) = HeaderValue::try_from(region).ok().filter(|_| word) else {
+                return invalid("a region is a word such as eu-central-1");
+            };
+            call.headers.insert("x-region", value);
+            call = call.query("forceFunctionRegion", region);
         }
         if let Some(limit) = self.timeout {
             call = call.timeout(limit);
         }
-        if self.repeatable { call.repeatable() } else { call }
+        Ok(if self.repeatable { call.repeatable() } else { call })
+    }
+
+    /// The call with a body of this content type.
+    fn call_with(&self, content_type: HeaderValue, body: Bytes) -> Result<Call, Error> {
+        let mut call = self.call()?;
+        if call.method == Method::GET {
+            let error = Error::new(SETTING_INVALID).during("invoke a function");
+            return Err(error.with_detail("a GET has no body"));
+        }
+        call.headers.insert(header::CONTENT_TYPE, content_type);
+        call.body = Some(body);
+        Ok(call)
+    }
+
+    fn call_with_json(&self, body: &(impl Serialize + ?Sized)) -> Result<Call, Error> {
+        let body = serde_json::to_vec(body).map_err(|cause| Error::new(ENCODE).with_source(cause))?;
+        self.call_with(HeaderValue::from_static("application/json"), body.into())
     }
 
     /// Invokes with a JSON body and reads a JSON answer.
     ///
     /// # Errors
     ///
+    /// `config.setting_invalid` for a method or region that cannot be sent and for a body with `GET`,
     /// `api.schema_mismatch` when the function is not deployed, `server.quota_exceeded` for a used-up allowance,
     /// otherwise as [`Client::send`].
     ///
@@ -107,7 +171,37 @@ impl Function {
     ///
     /// As [`Function::invoke`].
     pub async fn invoke_raw(&self, body: &(impl Serialize + ?Sized + Sync)) -> Result<Reply, Error> {
-        self.learned(self.client.send(self.call().json(body)?).await)
+        self.learned(self.client.send(self.call_with_json(body)?).await)
+    }
+
+    /// Invokes with bytes of any content type, such as `application/octet-stream` or `image/png`, and gives the answer
+    /// as it came.
+    ///
+    /// # Errors
+    ///
+    /// As [`Function::invoke`].
+    pub async fn invoke_bytes(&self, content_type: HeaderValue, body: impl Into<Bytes> + Send) -> Result<Reply, Error> {
+        let call = self.call_with(content_type, body.into())?;
+        self.learned(self.client.send(call).await)
+    }
+
+    /// Invokes with text and gives the answer as it came.
+    ///
+    /// # Errors
+    ///
+    /// As [`Function::invoke`].
+    pub async fn invoke_text(&self, body: impl Into<String> + Send) -> Result<Reply, Error> {
+        let text = HeaderValue::from_static("text/plain;charset=UTF-8");
+        self.invoke_bytes(text, body.into()).await
+    }
+
+    /// Invokes without a body and gives the answer as it came.
+    ///
+    /// # Errors
+    ///
+    /// As [`Function::invoke`].
+    pub async fn invoke_empty(&self) -> Result<Reply, Error> {
+        self.learned(self.client.send(self.call()?).await)
     }
 
     /// Reads a JSON answer with `GET`.
@@ -116,8 +210,7 @@ impl Function {
     ///
     /// As [`Function::invoke`].
     pub async fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        let mut call = self.call().repeatable();
-        call.method = Method::GET;
+        let call = self.clone().method(Method::GET).call()?;
         self.learned(self.client.send(call).await)?.json()
     }
 
@@ -131,7 +224,8 @@ impl Function {
     ///
     /// Dropping the future, or later the stream, closes the request.
     pub async fn stream(&self, body: &(impl Serialize + ?Sized + Sync)) -> Result<SseStream, Error> {
-        let call = self.call().json(body)?.header(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let mut call = self.call_with_json(body)?;
+        call.headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
         let opened = self.learned(self.client.open(call).await)?;
         SseStream::open(opened, self.client.clock().clone(), Limits::default())
     }
@@ -148,7 +242,8 @@ impl Function {
     /// Dropping the future, or later the stream, closes the request.
     pub async fn open(&self, body: &(impl Serialize + ?Sized + Sync)) -> Result<Answered, Error> {
         let accept = HeaderValue::from_static("text/event-stream, application/json;q=0.9");
-        let call = self.call().json(body)?.header(header::ACCEPT, accept);
+        let mut call = self.call_with_json(body)?;
+        call.headers.insert(header::ACCEPT, accept);
         let opened = self.learned(self.client.open(call).await)?;
         let clock = self.client.clock();
         if content_type(&opened.headers) == "text/event-stream" {
