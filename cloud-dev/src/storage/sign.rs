@@ -153,10 +153,13 @@ fn secret(cloud: &Cloud) -> Vec<u8> {
     [cloud.keys.jwt_secret(), KEY_SUFFIX].concat()
 }
 
-/// The lifetime in seconds that a body asks for.
+/// The lifetime in seconds that a body asks for. Digits in a text count as well: the Python client sends them so.
 fn expiry(body: &Map<String, Value>) -> Result<i64, StorageError> {
-    let seconds = body.get("expiresIn").and_then(Value::as_i64).filter(|seconds| *seconds >= 1);
-    seconds.ok_or_else(|| StorageError::request("body/expiresIn must be integer >= 1"))
+    let seconds = body.get("expiresIn").and_then(|value| match value {
+        Value::String(text) => text.parse().ok(),
+        value => value.as_i64(),
+    });
+    seconds.filter(|seconds| *seconds >= 1).ok_or_else(|| StorageError::request("body/expiresIn must be integer >= 1"))
 }
 
 fn token(parts: &Parts) -> Result<String, StorageError> {
