@@ -27,7 +27,10 @@
 //! | [`retry`]     | when a call is repeated, and the budget that repeats share               |
 //! | [`transport`] | the seam to the network and the real one over reqwest                   |
 //! | [`token`]     | [`TokenSource`], the seam that sign-in answers                          |
+//! | `blocking`    | a face without an async runtime, behind the feature of that name        |
 //! | [`clock`], [`random`], [`tasks`], [`events`] | time, jitter, task ownership, event bus   |
+#[cfg(feature = "blocking")]
+pub mod blocking;
 pub mod call;
 pub mod capability;
 mod client;

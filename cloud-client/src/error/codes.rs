@@ -326,6 +326,13 @@ pub const UPLOAD_LOST: ErrorCode = ErrorCode::new(
 );
 /// The handle was closed.
 pub const CLOSED: ErrorCode = ErrorCode::new("client.closed", Closed, "The handle was closed", "Open a new one.");
+/// The waiting face was used inside an async runtime.
+pub const BLOCKING_IN_ASYNC: ErrorCode = ErrorCode::new(
+    "client.blocking_in_async",
+    Config,
+    "A waiting call cannot be made inside an async runtime",
+    "Use the async client there, or a thread of your own.",
+);
 /// A promise of this library broke.
 pub const INTERNAL: ErrorCode = ErrorCode::new(
     "client.internal",

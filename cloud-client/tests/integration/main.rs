@@ -1,5 +1,7 @@
 //! The crate by its public API: a scripted transport, paused time, no network.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[cfg(feature = "blocking")]
+mod blocking;
 mod connections;
 mod functions;
 mod learned;
