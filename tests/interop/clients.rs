@@ -70,6 +70,14 @@ impl Clients {
         CLIENTS.get_or_init(Self::new).await.as_ref()
     }
 
+    /// Runs one of the scripts.
+    pub(crate) fn script(&self, name: &str) -> Command {
+        let mut node = Command::new(&self.node);
+        node.arg(self.folder.join(name)).current_dir(&self.folder).kill_on_drop(true);
+        node.env_remove("NODE_OPTIONS").env_remove("NODE_USE_ENV_PROXY"); // whoever it calls is on this machine
+        node
+    }
+
     async fn new() -> Result<Self, Unavailable> {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop");
         let installed = timeout(INSTALL_LIMIT, install(&folder)).await;

@@ -35,20 +35,28 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Runs the script against a cloud of its own.
+    /// Runs the script with Node against a cloud of its own.
     ///
     /// # Panics
     ///
     /// If a check fails, or if the script cannot be run although it is required.
     pub(crate) async fn run(&self, cloud: Builder) {
-        let clients = match Clients::install().await {
-            Ok(clients) => clients,
-            Err(reason) => return skip(self.script, reason),
-        };
+        match Clients::install().await {
+            Ok(clients) => self.judge(clients.script(self.script), cloud).await,
+            Err(reason) => skip(self.script, reason),
+        }
+    }
+
+    /// Runs `program`, which is the script, against a cloud of its own.
+    ///
+    /// # Panics
+    ///
+    /// If a check fails.
+    pub(crate) async fn judge(&self, program: Command, cloud: Builder) {
         let cloud = cloud.start().await.unwrap();
         let started = now();
         let mut seen = Seen::default();
-        let end = timeout(LIMIT, run(clients, self.script, &cloud, &mut seen)).await;
+        let end = timeout(LIMIT, run(program, self.script, &cloud, &mut seen)).await;
         println!("{}: {} checks in {:.1} s", self.script, seen.good, started.elapsed().as_secs_f64());
         let end = end.unwrap_or_else(|_| panic!("{} was not done after {LIMIT:?}", self.script));
         if let Err(reason) = seen.verdict(end.success(), self.checks) {
@@ -66,7 +74,7 @@ pub(crate) fn skip(what: &str, reason: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "skipped: {reason}; {what} was not run");
 }
 
-async fn run(clients: &Clients, script: &str, cloud: &Running, seen: &mut Seen) -> ExitStatus {
+async fn run(mut program: Command, script: &str, cloud: &Running, seen: &mut Seen) -> ExitStatus {
     let demo = cloud.demo();
     let people = demo
         .people
@@ -76,15 +84,13 @@ async fn run(clients: &Clients, script: &str, cloud: &Running, seen: &mut Seen) 
         "org_id": demo.org_id,
         "workspace_id": demo.workspace_id,
         "agent_slug": demo.agent_slug,
+        "bucket": demo.bucket,
         "people": people,
     });
-    let mut node = Command::new(&clients.node);
-    node.arg(clients.folder.join(script)).current_dir(&clients.folder).kill_on_drop(true);
-    node.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    node.env_remove("NODE_OPTIONS").env_remove("NODE_USE_ENV_PROXY"); // the cloud is on this machine
-    node.env("CLOUD_URL", cloud.url()).env("CLOUD_KEY", cloud.publishable_key());
-    node.env("CLOUD_ANON_KEY", cloud.anon_key()).env("CLOUD_DEMO", demo.to_string());
-    let mut child = node.spawn().unwrap();
+    program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    program.env("CLOUD_URL", cloud.url()).env("CLOUD_KEY", cloud.publishable_key());
+    program.env("CLOUD_ANON_KEY", cloud.anon_key()).env("CLOUD_DEMO", demo.to_string());
+    let mut child = program.spawn().unwrap();
     let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let checks = each_line(out, |line| {
         println!("{script}: {line}");
@@ -103,7 +109,7 @@ async fn each_line(from: impl AsyncRead + Unpin, mut take: impl FnMut(&str)) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the time a script took is for people to read")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

@@ -1,8 +1,9 @@
-//! Clients that other people wrote take the development cloud for the real thing.
+//! Clients that other people wrote take the development cloud for the real thing, and the SDK works with their servers.
 //!
 //! Each test starts a cloud in this process. Most hand its address to a script in `js/` that uses a published
-//! client, unchanged and at a fixed version, and prints one line per check; [`curl`] calls curl. On a machine
-//! where a client is missing and cannot be installed the tests say so and pass, unless
+//! client, unchanged and at a fixed version, and prints one line per check; those of [`python`] are in `py/`,
+//! [`curl`] calls curl. The SDK itself meets a server of another author in [`tus_server`], and reverse proxies in
+//! [`proxies`]. On a machine where a program is missing and cannot be installed the tests say so and pass, unless
 //! `CLOUD_SDK_INTEROP=required`. To see every check:
 //!
 //! ```text
@@ -24,12 +25,19 @@ mod differential;
 #[cfg(unix)]
 #[path = "../../cloud-sync/tests/integration/faults.rs"]
 mod faults;
+mod files;
 mod lane;
+#[cfg(unix)]
+mod litellm;
 #[cfg(unix)]
 mod postgres;
 #[cfg(unix)]
+mod proxies;
+mod python;
+#[cfg(unix)]
 #[path = "../../cloud-sync/tests/integration/state.rs"]
 mod state;
+mod tus_server;
 #[cfg(unix)]
 mod writers;
 
