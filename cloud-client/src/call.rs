@@ -196,14 +196,24 @@ fn push_encoded(path: &mut String, segment: &str) {
 /// Percent-encodes one name or value of a query: `+` would otherwise turn into a blank.
 pub(crate) fn push_query_text(out: &mut String, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~!*(),'".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
+    let plain = |byte: &u8| {
+        matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9')
+            || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'!' | b'*' | b'(' | b')' | b',' | b'\'')
+    };
+    out.reserve(text.len());
+    let mut rest = text;
+    loop {
+        // Most of a query is plain: whole runs are copied at once.
+        let (run, other) = rest.split_at(rest.bytes().take_while(plain).count());
+        out.push_str(run);
+        let mut chars = other.chars();
+        let Some(odd) = chars.next() else { return };
+        for byte in odd.encode_utf8(&mut [0; 4]).bytes() {
             out.push('%');
             out.push(char::from(HEX[usize::from(byte >> 4)]));
             out.push(char::from(HEX[usize::from(byte & 15)]));
         }
+        rest = chars.as_str();
     }
 }
 

@@ -78,7 +78,8 @@ impl Select {
 
     /// The query text that will be sent.
     pub fn url_query(&self) -> String {
-        let mut query = String::new();
+        // Room for a query of common length: growing it step by step costs more than building it.
+        let mut query = String::with_capacity(256);
         push_pair(&mut query, "select", &self.level.select());
         self.level.push_parameters(&mut query, &mut Vec::new());
         query

@@ -147,8 +147,8 @@ impl Transport for HttpTransport {
                 Some(reqwest::Body::wrap_stream(body.open()))
             }
         };
-        let answer = self.client()?.execute(outgoing).await.map_err(translate)?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
+        let mut answer = self.client()?.execute(outgoing).await.map_err(translate)?;
+        let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
         let body = answer.bytes_stream().map_err(translate).boxed();
         Ok(Response::new(status, headers, body))
     }
