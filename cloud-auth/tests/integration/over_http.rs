@@ -55,6 +55,8 @@ async fn a_login_from_sign_up_to_sign_out() {
     let first = auth.token().await.unwrap().unwrap();
     auth.refresh().await.unwrap();
     assert!(auth.token().await.unwrap().unwrap().generation > first.generation);
+    // Loaded behind the sign-in; a start without a network can only know what was there before the end.
+    auth.load_context().await.unwrap();
     assert!(auth.close(Duration::from_secs(5)).await);
 
     // The next start: offline first, then the cloud is back.
