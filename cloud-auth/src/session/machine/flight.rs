@@ -132,6 +132,7 @@ impl Machine {
         let user = fresh.user.clone().or_else(|| live.adopted.clone()).unwrap_or_else(|| live.user.clone());
         let context = live.context.clone().filter(|_| user.id == live.user.id);
         let record = Record { refresh: fresh.refresh.clone(), user: user.clone(), context };
+        live.touched = false;
         live.flight = Flight::Storing(ticket, Box::new(Fresh { user: Some(user), ..fresh }));
         turn.effects.push(Effect::Write { ticket, record, how: How::Held });
     }
@@ -253,7 +254,7 @@ impl Machine {
         (live.verified, live.trouble, live.adopted, live.flight) = (true, None, None, Flight::Idle);
         match failure {
             None => {
-                (live.stored, live.unsaved) = (Some(live.refresh.clone()), None);
+                live.is_stored(turn);
                 self.recover(turn);
             }
             Some(error) => {

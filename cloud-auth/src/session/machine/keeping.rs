@@ -5,7 +5,7 @@ use cloud_client::{Error, ErrorKind};
 
 use super::{
     Machine,
-    model::{Effect, Flight, How, Pause, Turn, Wrote},
+    model::{Effect, Flight, How, Live, Pause, Turn, Wrote},
 };
 use crate::{
     context::{OrganizationId, UserContext},
@@ -55,7 +55,7 @@ impl Machine {
         if live.context.as_deref() == Some(&context) {
             return;
         }
-        live.context = Some(Arc::new(context));
+        (live.context, live.touched) = (Some(Arc::new(context)), true);
         live.unsaved = live.unsaved.take().or(Some(Pause { failures: 0, at: turn.now.monotonic }));
         turn.emit(AuthChange::ContextChanged);
         self.save(turn);
@@ -63,11 +63,13 @@ impl Machine {
 
     /// Writes the record when that is due and nothing else is under way.
     pub(super) fn save(&mut self, turn: &mut Turn) {
+        let due = |live: &&mut Live| live.unsaved.as_ref().is_some_and(|pause| turn.has_come(pause.at));
+        if self.live().filter(|live| matches!(live.flight, Flight::Idle)).filter(due).is_none() {
+            return;
+        }
         let ticket = self.ticket();
-        let Some(live) = self.live() else { return };
-        let due = live.unsaved.as_ref().is_some_and(|pause| turn.has_come(pause.at));
-        if due && matches!(live.flight, Flight::Idle) {
-            live.flight = Flight::Saving(ticket);
+        if let Some(live) = self.live() {
+            (live.flight, live.touched) = (Flight::Saving(ticket), false);
             let (refresh, user, context) = (live.refresh.clone(), live.user.clone(), live.context.clone());
             let record = Record { refresh, user, context };
             turn.effects.push(Effect::Write { ticket, record, how: How::Over(live.stored.clone()) });
@@ -79,7 +81,7 @@ impl Machine {
         live.flight = Flight::Idle;
         let failure = match result {
             Ok(Wrote::Ours) => {
-                (live.stored, live.unsaved) = (Some(live.refresh.clone()), None);
+                live.is_stored(turn);
                 None
             }
             Ok(Wrote::Newer(record)) => {

@@ -83,6 +83,8 @@ impl Machine {
             Event::ContextLoaded { session, result } => self.context_loaded(session, result, &mut turn),
             Event::Chosen(id) => self.chosen(&id, &mut turn),
         }
+        // What had to wait for a flight to land is written at once: the next event may be the end.
+        self.save(&mut turn);
         (self, turn.effects)
     }
 

@@ -215,6 +215,8 @@ pub(crate) struct Live {
     pub(crate) trouble: Option<Trouble>,
     /// The record is not stored as it is here.
     pub(super) unsaved: Option<Pause>,
+    /// Whether something beside the tokens has changed since the last record was handed to the store.
+    pub(super) touched: bool,
     /// The context has to be loaded.
     pub(super) context_wanted: Option<Pause>,
 }
@@ -259,8 +261,15 @@ impl Live {
             adopted: None,
             trouble: None,
             unsaved: None,
+            touched: false,
             context_wanted: Some(Pause::default()),
         }
+    }
+
+    /// The store holds the present token. What changed while it was written is written next.
+    pub(super) fn is_stored(&mut self, turn: &Turn) {
+        self.stored = Some(self.refresh.clone());
+        self.unsaved = self.touched.then_some(Pause { failures: 0, at: turn.now.monotonic });
     }
 
     /// Goes on with what another process has stored.
