@@ -7,7 +7,7 @@
 mod classify;
 pub mod codes;
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, fmt, sync::Arc, time::Duration};
 
 pub(crate) use classify::{Answer, classify};
 pub use classify::{Service, is_token_refusal};
@@ -204,9 +204,16 @@ impl Error {
         self.edit(|inner| inner.detail = (!kept.is_empty()).then(|| kept.into()))
     }
 
-    /// Adds the cause, shown by reporters that walk `source()`.
+    /// Adds the cause, shown by reporters that walk `source()`. Of a JSON error only the kind and the place are kept: its
+    /// text quotes the value that did not fit.
     pub fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.edit(|inner| inner.source = Some(Arc::new(source)))
+        let json = (&source as &dyn Any).downcast_ref::<serde_json::Error>().map(JsonFault::of);
+        self.edit(|inner| {
+            inner.source = Some(match json {
+                Some(fault) => Arc::new(fault),
+                None => Arc::new(source),
+            });
+        })
     }
 
     /// What a caller can do about it.
@@ -259,6 +266,35 @@ impl Error {
         self.kind().is_transient()
     }
 }
+
+/// What is wrong with a JSON text, without any of it.
+#[derive(Debug)]
+struct JsonFault {
+    category: serde_json::error::Category,
+    line: usize,
+    column: usize,
+}
+
+impl JsonFault {
+    fn of(error: &serde_json::Error) -> Self {
+        Self { category: error.classify(), line: error.line(), column: error.column() }
+    }
+}
+
+impl fmt::Display for JsonFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use serde_json::error::Category;
+        let what = match self.category {
+            Category::Io => "the JSON could not be read",
+            Category::Syntax => "this is no JSON",
+            Category::Data => "the JSON has another shape than expected",
+            Category::Eof => "the JSON ends too early",
+        };
+        write!(f, "{what}, at line {} column {}", self.line, self.column)
+    }
+}
+
+impl std::error::Error for JsonFault {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -314,6 +350,16 @@ mod tests {
             assert!(text.contains("server.fault") && text.contains("req-1") && text.contains("500"), "{text}");
         }
         assert_eq!(error.detail(), Some("password is hunter2"));
+    }
+
+    #[test]
+    fn t07_a_json_error_in_the_chain_quotes_nothing_of_the_text() {
+        let cause = serde_json::from_str::<u64>(r#" "eyJhbGciOi-a-token" "#).unwrap_err();
+        assert!(cause.to_string().contains("a-token"), "what would have come out");
+        let error = Error::new(codes::UNREADABLE).with_source(cause);
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.to_string(), "the JSON has another shape than expected, at line 1 column 21");
+        assert!(!format!("{source:?}").contains("token"));
     }
 
     #[test]
