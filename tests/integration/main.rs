@@ -3,6 +3,5 @@
 mod app;
 mod failures;
 mod life;
-mod secrets;
 mod storage;
 mod tables;

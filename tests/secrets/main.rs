@@ -1,4 +1,11 @@
 //! A12: the tokens of a real session are looked for in everything that comes out.
+//!
+//! A process of its own, so that the log of every thread and every crate can be kept.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[path = "../integration/app.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the other stories")]
+mod app;
+
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -9,7 +16,7 @@ use cloud_sdk::client::events::Heard;
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::app::{App, cloud, stop};
+use app::{App, cloud, stop};
 
 /// Keeps what is logged.
 #[derive(Clone, Default)]
@@ -39,7 +46,7 @@ async fn a12_no_secret_is_in_any_log_error_event_status_or_workspace_file() {
     let log = Log::default();
     // Everything, from every crate below too.
     let everything = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(everything);
+    tracing::subscriber::set_global_default(everything).unwrap();
 
     let server = cloud().await;
     let app = App::new(&server);
