@@ -96,6 +96,8 @@ pub(crate) fn client() -> Result<Client, String> {
         .read_timeout(READ_TIMEOUT)
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
+        // Nothing is sent twice here, so nothing may be lost to an idle connection that its server closes just then.
+        .pool_max_idle_per_host(0)
         .build()
         .map_err(|error| error.to_string())
 }

@@ -225,7 +225,8 @@ impl Server {
 /// A client without proxies, with a bound on everything.
 pub(crate) fn http() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default(); // somebody else was first, then
-    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap()
+    // A connection for each request: a server that closes an idle one just then would look like a wrong answer.
+    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(Duration::from_secs(20)).build().unwrap()
 }
 
 /// A program that stops when this value or this process goes.
