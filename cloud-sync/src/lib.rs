@@ -20,7 +20,7 @@
 //! | Module            | What lives there                                               |
 //! |-------------------|----------------------------------------------------------------|
 //! | [`link`]          | `.cloud-link.json`, the readable pointer in the folder          |
-//! | [`workspace`]     | state: edits, conditional push, three-way merge, conflict log   |
+//! | [`workspace`]     | state, its merge and conflict log; members; hints               |
 //! | [`conversations`] | messages: append, push with proof, pull by count                |
 //! | [`codes`]         | the codes of this crate's errors                                |
 pub mod codes;
@@ -38,5 +38,5 @@ pub use crate::{
     conversations::{Conversation, Message, MessageState, NewMessage},
     engine::{Engine, WorkspaceSummary},
     events::{SyncEvent, SyncState},
-    workspace::{AutoSync, Conflict, SyncReport, Workspace, WorkspaceState},
+    workspace::{AutoSync, Conflict, Hint, Member, Place, SyncReport, Workspace, WorkspaceState},
 };

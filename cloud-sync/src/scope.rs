@@ -7,7 +7,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use cloud_client::{Client, Error, events::Bus, rest::Table, tasks::Tasks};
@@ -19,6 +22,7 @@ use crate::{
     events::{SyncEvent, SyncState},
     link::stamp,
     store::Store,
+    workspace::Wanted,
 };
 
 /// What everything of one engine shares.
@@ -50,6 +54,10 @@ pub(crate) struct Cell {
     at_work: tokio::sync::Mutex<()>,
     /// Told by every local change.
     pub(crate) changed: Notify,
+    /// Told by every hint, and when hints begin or cease to come.
+    pub(crate) hinted: Notify,
+    wanted: Mutex<Wanted>,
+    live: AtomicBool,
     state: Mutex<SyncState>,
     /// What the cloud's `messages` table can do; asked once.
     pub(crate) columns: OnceCell<Columns>,
@@ -72,6 +80,28 @@ impl Cell {
 
     pub(crate) fn state(&self) -> SyncState {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to what hints have asked for.
+    pub(crate) fn want(&self, add: impl FnOnce(&mut Wanted)) {
+        add(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        self.hinted.notify_one();
+    }
+
+    /// Takes what hints have asked for so far; whatever is begun now answers it.
+    pub(crate) fn take_wanted(&self) -> Wanted {
+        std::mem::take(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether hints come in as things happen.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_live(&self, live: bool) {
+        if self.live.swap(live, Ordering::Relaxed) != live {
+            self.hinted.notify_one();
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 use std::time::SystemTime;
 
 use cloud_client::Error;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde::Serialize;
 
 use super::{CloudConversation, Conversation, Progress};
@@ -319,6 +319,20 @@ pub(crate) async fn known(scope: &Scope) -> Result<Vec<Conversation>, Error> {
         })
         .await?;
     Ok(rows.into_iter().map(|(row, name)| Conversation { scope: scope.clone(), row, name }).collect())
+}
+
+/// The conversation that the cloud knows by this id, if it is known here.
+pub(crate) async fn by_cloud_id(scope: &Scope, cloud_id: String) -> Result<Option<Conversation>, Error> {
+    let link = scope.link;
+    let found: Option<(i64, String)> = scope
+        .read(move |connection| {
+            connection
+                .prepare_cached("SELECT id, name FROM conversations WHERE link = ?1 AND cloud_id = ?2")?
+                .query_row(params![link, cloud_id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })
+        .await?;
+    Ok(found.map(|(row, name)| Conversation { scope: scope.clone(), row, name }))
 }
 
 /// The conversations that a sync has something to do for: messages wait here, or the cloud has come further.

@@ -15,11 +15,13 @@ pub struct AutoSync {
     pub interval: Duration,
     /// From a local change to its push. Default: 5 s.
     pub debounce: Duration,
+    /// Between two syncs while hints come in as things happen (see [`Workspace::set_live`]). Default: 5 min.
+    pub live_interval: Duration,
 }
 
 impl Default for AutoSync {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(30), debounce: Duration::from_secs(5) }
+        Self { interval: Duration::from_secs(30), debounce: Duration::from_secs(5), live_interval: LIVE_INTERVAL }
     }
 }
 
@@ -30,6 +32,12 @@ impl AutoSync {
         self
     }
 
+    /// Sets the time between two syncs while hints come in.
+    pub fn live_interval(mut self, interval: Duration) -> Self {
+        self.live_interval = interval;
+        self
+    }
+
     /// Sets the time from a local change to its push.
     pub fn debounce(mut self, debounce: Duration) -> Self {
         self.debounce = debounce;
@@ -37,8 +45,12 @@ impl AutoSync {
     }
 }
 
+/// Live updates may fail without a word; what they miss is found this soon.
+const LIVE_INTERVAL: Duration = Duration::from_secs(300);
 /// The longest pause after failures.
 const PAUSE_LIMIT: Duration = Duration::from_secs(300);
+/// From a hint to the pull: what happens together is pulled together.
+const GATHER: Duration = Duration::from_millis(25);
 
 impl Workspace {
     /// Syncs from now on without being asked, until the engine is closed or [`StopSync`] is dropped.
@@ -51,39 +63,95 @@ impl Workspace {
         let cell = self.scope.cell();
         let weak = self.scope.downgrade();
         self.scope.context.tasks.spawn(async move {
-            let mut failures = 0_u32;
             // At once, then from time to time.
-            let mut begun = false;
+            let mut agenda = Agenda::starting(clock.monotonic());
             loop {
-                let pause = match (std::mem::replace(&mut begun, true), failures) {
-                    (false, _) => Duration::ZERO,
-                    (true, 0) => when.interval,
-                    (true, _) => backoff(failures, when.interval, random.fraction()),
-                };
+                let now = clock.monotonic();
+                let regular = if cell.is_live() { when.live_interval } else { when.interval };
                 tokio::select! {
                     biased;
                     () = own.cancelled() => return,
                     () = cell.changed.notified() => {
-                        let wait = if failures == 0 { when.debounce } else { when.debounce.max(pause) };
-                        if own.run_until_cancelled(clock.sleep(wait)).await.is_none() {
-                            return;
-                        }
+                        agenda.changed(now, when.debounce);
+                        continue;
                     }
-                    () = clock.sleep(pause) => {}
+                    () = cell.hinted.notified() => {
+                        agenda.hinted(now);
+                        continue;
+                    }
+                    () = clock.sleep(agenda.next(regular).saturating_sub(now)) => {}
                 }
                 let Some(workspace) = weak.upgrade().map(Self::new) else { return };
+                let whole = agenda.wants_sync(clock.monotonic(), regular);
                 // Stopped between steps is safe: whatever was sent is recognised by the next sync.
-                match own.run_until_cancelled(workspace.sync()).await {
-                    None => return,
-                    Some(Ok(_)) => failures = 0,
-                    Some(Err(error)) => {
-                        failures = failures.saturating_add(1);
-                        tracing::debug!(code = %error.code(), failures, "sync failed");
-                    }
+                let wanted = cell.take_wanted();
+                let work = async {
+                    if whole { workspace.sync().await.map(drop) } else { workspace.answer_hints(wanted).await }
+                };
+                let Some(result) = own.run_until_cancelled(work).await else { return };
+                if let Err(error) = &result {
+                    tracing::debug!(code = %error.code(), "sync failed");
+                    workspace.scope.want_everything();
                 }
+                agenda.done(clock.monotonic(), whole, result.is_ok(), when.interval, random.fraction());
             }
         });
         StopSync(stop)
+    }
+}
+
+/// What is due when, on the monotonic clock.
+#[derive(Debug)]
+struct Agenda {
+    /// The end of the last whole sync.
+    last: Option<Duration>,
+    /// A local change waits for this moment, counted from the first one (W8).
+    push: Option<Duration>,
+    /// Hints wait for this moment.
+    pull: Option<Duration>,
+    failures: u32,
+    /// Nothing is tried before this moment: the pause after failures (B4).
+    rest: Duration,
+}
+
+impl Agenda {
+    const fn starting(now: Duration) -> Self {
+        Self { last: None, push: None, pull: None, failures: 0, rest: now }
+    }
+
+    fn changed(&mut self, now: Duration, debounce: Duration) {
+        self.push.get_or_insert(now.saturating_add(debounce));
+    }
+
+    fn hinted(&mut self, now: Duration) {
+        self.pull.get_or_insert(now + GATHER);
+    }
+
+    fn regular(&self, interval: Duration) -> Duration {
+        self.last.map_or(self.rest, |last| last.saturating_add(interval))
+    }
+
+    fn next(&self, interval: Duration) -> Duration {
+        let due = [self.push, self.pull].into_iter().flatten().fold(self.regular(interval), Duration::min);
+        due.max(self.rest)
+    }
+
+    /// Whether more is due than hints.
+    fn wants_sync(&self, now: Duration, interval: Duration) -> bool {
+        self.push.is_some_and(|push| push <= now) || self.regular(interval) <= now
+    }
+
+    fn done(&mut self, now: Duration, whole: bool, well: bool, interval: Duration, fraction: f64) {
+        self.pull = None;
+        if well {
+            (self.failures, self.rest) = (0, now);
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            self.rest = now.saturating_add(backoff(self.failures, interval, fraction));
+        }
+        if whole && well {
+            (self.last, self.push) = (Some(now), None);
+        }
     }
 }
 
@@ -111,7 +179,76 @@ mod tests {
 
     use super::*;
 
+    const REGULAR: Duration = Duration::from_secs(30);
+    const DEBOUNCE: Duration = Duration::from_secs(5);
+
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn synced(now: Duration) -> Agenda {
+        let mut agenda = Agenda::starting(now);
+        agenda.done(now, true, true, REGULAR, 0.5);
+        agenda
+    }
+
+    #[test]
+    fn w08_changes_without_end_do_not_put_off_the_push() {
+        let mut agenda = synced(at(0));
+        for second in 1..5 {
+            agenda.changed(at(second), DEBOUNCE);
+            agenda.hinted(at(second));
+        }
+        assert_eq!(agenda.next(REGULAR), at(1) + GATHER, "a hint does not wait for the debounce");
+        agenda.done(at(2), false, true, REGULAR, 0.5);
+        assert_eq!(agenda.next(REGULAR), at(6), "and does not take the place of the push");
+        assert!(agenda.wants_sync(at(6), REGULAR));
+    }
+
+    #[test]
+    fn a_hint_asks_for_less_than_a_sync_until_one_is_due() {
+        let mut agenda = synced(at(0));
+        agenda.hinted(at(1));
+        assert!(!agenda.wants_sync(at(2), REGULAR));
+        assert!(agenda.wants_sync(at(30), REGULAR));
+    }
+
+    #[test]
+    fn when_hints_cease_the_regular_sync_is_due_at_once() {
+        let agenda = synced(at(0));
+        assert_eq!(agenda.next(LIVE_INTERVAL), LIVE_INTERVAL);
+        assert_eq!(agenda.next(REGULAR), REGULAR, "long past, a minute after the last sync");
+    }
+
+    #[test]
+    fn b04_hints_do_not_shorten_the_pause_after_failures() {
+        let mut agenda = synced(at(0));
+        for failure in 0..4_u64 {
+            let now = at(100 * (failure + 1));
+            agenda.hinted(now);
+            agenda.done(now, false, false, REGULAR, 0.5);
+            agenda.hinted(now);
+            agenda.changed(now, Duration::ZERO);
+            assert!(agenda.next(REGULAR) > now + at(15 << failure), "failure {failure}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn o11_something_is_always_due(interval in 1_u64..1000, steps in prop::collection::vec((0_u8..5, 0_u64..100), 0..40)) {
+            let interval = at(interval);
+            let (mut now, mut agenda) = (at(0), Agenda::starting(at(0)));
+            for (step, passed) in steps {
+                now += at(passed);
+                match step {
+                    0 => agenda.changed(now, DEBOUNCE),
+                    1 => agenda.hinted(now),
+                    step => agenda.done(now, step > 3, step > 2, interval, 0.9),
+                }
+                prop_assert!(agenda.next(interval) <= now + interval.max(PAUSE_LIMIT) + at(1));
+            }
+        }
+
         #[test]
         fn o11_a_pause_is_never_zero_and_never_endless(failures: u32, fraction in 0.0_f64..1.0) {
             let pause = backoff(failures, Duration::from_secs(30), fraction);

@@ -3,6 +3,8 @@
 //! host → [`Workspace::set`] (durable before it returns) → [`Workspace::sync`]: state pushed and pulled, outboxes
 //! pushed, conversations found and pulled, the link file brought up to date. One sync at a time for each link.
 mod auto;
+mod hint;
+mod members;
 mod merge;
 mod state;
 
@@ -12,6 +14,9 @@ use cloud_client::{Error, ErrorKind};
 use rusqlite::params;
 
 pub use auto::{AutoSync, StopSync};
+pub use hint::Hint;
+pub(crate) use hint::Wanted;
+pub use members::{Member, Place};
 pub use state::{Choice, Conflict, Pushed, WorkspaceState};
 
 use crate::{

@@ -3,6 +3,8 @@
 mod conversations;
 mod devices;
 mod faults;
+mod hints;
 mod link;
+mod members;
 mod names;
 mod state;
