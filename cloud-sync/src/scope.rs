@@ -22,7 +22,7 @@ use crate::{
     events::{SyncEvent, SyncState},
     link::stamp,
     store::Store,
-    workspace::Wanted,
+    workspace::{Foreign, Wanted},
 };
 
 /// What everything of one engine shares.
@@ -57,6 +57,7 @@ pub(crate) struct Cell {
     /// Told by every hint, and when hints begin or cease to come.
     pub(crate) hinted: Notify,
     wanted: Mutex<Wanted>,
+    foreign: Mutex<Foreign>,
     live: AtomicBool,
     state: Mutex<SyncState>,
     /// What the cloud's `messages` table can do; asked once.
@@ -91,6 +92,11 @@ impl Cell {
     /// Takes what hints have asked for so far; whatever is begun now answers it.
     pub(crate) fn take_wanted(&self) -> Wanted {
         std::mem::take(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Conversations that hints name and this workspace does not hold.
+    pub(crate) fn foreign(&self) -> std::sync::MutexGuard<'_, Foreign> {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether hints come in as things happen.

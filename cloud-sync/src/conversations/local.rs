@@ -322,8 +322,8 @@ pub(crate) async fn known(scope: &Scope) -> Result<Vec<Conversation>, Error> {
 }
 
 /// The conversation that the cloud knows by this id, if it is known here.
-pub(crate) async fn by_cloud_id(scope: &Scope, cloud_id: String) -> Result<Option<Conversation>, Error> {
-    let link = scope.link;
+pub(crate) async fn by_cloud_id(scope: &Scope, cloud_id: &str) -> Result<Option<Conversation>, Error> {
+    let (link, cloud_id) = (scope.link, cloud_id.to_owned());
     let found: Option<(i64, String)> = scope
         .read(move |connection| {
             connection

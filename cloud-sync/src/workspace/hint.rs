@@ -13,6 +13,8 @@ use crate::{conversations, scope::Scope};
 
 /// More conversations than this at once are looked through as a whole.
 const CONVERSATIONS_LIMIT: usize = 32;
+/// So many conversations of other workspaces are remembered; when there are more, the memory begins anew.
+const FOREIGN_LIMIT: usize = 256;
 
 /// What somebody noticed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,23 @@ pub enum Hint {
 pub(crate) struct Wanted {
     pub(crate) everything: bool,
     pub(crate) conversations: BTreeSet<String>,
+}
+
+/// Conversations that a whole sync did not find: they belong to other workspaces that the user sees.
+#[derive(Debug, Default)]
+pub(crate) struct Foreign(BTreeSet<String>);
+
+impl Foreign {
+    fn add(&mut self, conversation: String) {
+        if self.0.len() >= FOREIGN_LIMIT {
+            self.0.clear();
+        }
+        self.0.insert(conversation);
+    }
+
+    fn has(&self, conversation: &str) -> bool {
+        self.0.contains(conversation)
+    }
 }
 
 impl Wanted {
@@ -77,6 +96,7 @@ impl Workspace {
     async fn knows(&self, hint: &Hint) -> Result<bool, Error> {
         let link = self.scope.link;
         match hint.clone() {
+            Hint::Message { conversation, .. } if self.scope.cell().foreign().has(&conversation) => Ok(true),
             Hint::Message { conversation, id } => {
                 self.scope
                     .read(move |connection| {
@@ -108,11 +128,21 @@ impl Workspace {
         if wanted.everything {
             return self.sync().await.map(drop);
         }
+        let mut unknown = Vec::new();
         for cloud_id in wanted.conversations {
-            match conversations::by_cloud_id(&self.scope, cloud_id).await? {
+            match conversations::by_cloud_id(&self.scope, &cloud_id).await? {
                 Some(conversation) => drop(conversation.pull().await?),
-                // One that somebody has just begun.
-                None => return self.sync().await.map(drop),
+                None => unknown.push(cloud_id),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        // Somebody has just begun one here, or writes in another workspace.
+        self.sync().await?;
+        for cloud_id in unknown {
+            if conversations::by_cloud_id(&self.scope, &cloud_id).await?.is_none() {
+                self.scope.cell().foreign().add(cloud_id);
             }
         }
         Ok(())
@@ -139,5 +169,14 @@ mod tests {
         }
         assert!(wanted.everything);
         assert_eq!(wanted.conversations.len(), CONVERSATIONS_LIMIT);
+    }
+
+    #[test]
+    fn the_memory_of_other_workspaces_is_bounded() {
+        let mut foreign = Foreign::default();
+        for n in 0..10 * FOREIGN_LIMIT {
+            foreign.add(n.to_string());
+            assert!(foreign.has(&n.to_string()) && foreign.0.len() <= FOREIGN_LIMIT);
+        }
     }
 }

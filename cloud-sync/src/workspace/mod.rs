@@ -15,7 +15,7 @@ use rusqlite::params;
 
 pub use auto::{AutoSync, StopSync};
 pub use hint::Hint;
-pub(crate) use hint::Wanted;
+pub(crate) use hint::{Foreign, Wanted};
 pub use members::{Member, Place};
 pub use state::{Choice, Conflict, Pushed, WorkspaceState};
 

@@ -126,3 +126,33 @@ async fn a_hint_about_the_state_and_one_about_everything_sync() {
         assert_eq!(grace.field("current_step").await, json!(step));
     }
 }
+
+#[tokio::test]
+async fn messages_of_another_workspace_cost_one_sync_and_then_nothing() {
+    let cloud = cloud().await;
+    let (ada, grace) = Device::pair(&cloud).await;
+    let mut events = grace.engine.events();
+    let _kept = grace.workspace.keep_synced(AutoSync::default().interval(NEVER));
+    heard(&mut events, synced).await;
+    let chat = ada.chat().await;
+    chat.append(NewMessage::user("one")).await.unwrap();
+    ada.workspace.sync().await.unwrap();
+    let ours = newest(&ada).await.0;
+
+    let foreign = || Hint::Message { conversation: "elsewhere".to_owned(), id: "m".to_owned() };
+    let states = cloud.requests("/rest/v1/workspaces");
+    grace.workspace.hint(foreign()).await;
+    heard(&mut events, synced).await;
+    assert_eq!(cloud.requests("/rest/v1/workspaces") - states, 1);
+    // The next one is for us: by its arrival the foreign one would have cost a sync again.
+    grace.workspace.hint(foreign()).await;
+    chat.append(NewMessage::user("two")).await.unwrap();
+    chat.push().await.unwrap();
+    grace.workspace.hint(Hint::Message { conversation: ours, id: "new".to_owned() }).await;
+    while grace.texts().await != ["one", "two"] {
+        heard(&mut events, received).await;
+    }
+    grace.workspace.hint(Hint::Everything).await;
+    heard(&mut events, synced).await;
+    assert_eq!(cloud.requests("/rest/v1/workspaces") - states, 2);
+}
