@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use cloud_client::{
     AccessToken, Client, Error, TokenSource,
-    error::codes::{CLOSED, TIMEOUT},
+    error::codes::{CLOSED, TIMEOUT, UNREADABLE},
     events::{Bus, Listener},
     tasks::{CancellationToken, Tasks},
 };
@@ -16,14 +16,15 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    codes::{EMAIL_INVALID, NOT_SIGNED_IN, PASSWORD_INVALID},
+    codes::{NOT_SIGNED_IN, PASSWORD_INVALID},
+    contact::Contact,
     context::{OrganizationId, UserContext},
     events::AuthEvent,
-    gotrue::Gotrue,
-    passages::{Scope, SignUp, SignedOut},
+    gotrue::{Gotrue, Linked, Way},
+    passages::{NotYet, Scope, SignUp, SignedOut},
     session::{
         Published,
-        desk::{Command, Reply, SignedUp},
+        desk::{Command, Entry, Reply},
         expiry::{Access, Moment},
         machine::{Ask, Event},
         refresher::{Parts, Refresher},
@@ -163,9 +164,14 @@ impl Auth {
     /// # Cancel safety
     ///
     /// The sign-in goes on in the background when the future is dropped.
-    pub async fn sign_in_with_password(&self, email: &str, password: SecretString) -> Result<User, Error> {
-        let email = checked(email, &password)?;
-        self.ask(CALL_WAIT, |reply| Command::SignIn { email, password, reply }).await
+    pub async fn sign_in_with_password(
+        &self,
+        contact: impl Into<Contact>,
+        password: SecretString,
+    ) -> Result<User, Error> {
+        let contact = contact.into().checked()?;
+        known(&password)?;
+        self.sign_in(Way::Password { contact, password }).await
     }
 
     /// Makes an account. `data` becomes the user's own metadata, such as a display name.
@@ -180,19 +186,19 @@ impl Auth {
     /// As there.
     pub async fn sign_up(
         &self,
-        email: &str,
+        contact: impl Into<Contact>,
         password: SecretString,
         data: Option<Map<String, Value>>,
     ) -> Result<SignUp, Error> {
-        let email = checked(email, &password)?;
+        let contact = contact.into().checked()?;
+        known(&password)?;
         if password.expose_secret().len() > PASSWORD_LIMIT_BYTES {
             return Err(Error::new(PASSWORD_INVALID).during("checking the password"));
         }
-        let answer = self.ask(CALL_WAIT, |reply| Command::SignUp { email, password, data, reply }).await?;
-        Ok(match answer {
-            SignedUp::SignedIn(user) => SignUp::SignedIn(user),
-            SignedUp::ConfirmEmail(user) => SignUp::ConfirmEmail(user),
-            SignedUp::MaybeRegistered => SignUp::MaybeRegistered,
+        Ok(match self.enter(Way::SignUp { contact, password, data, link: Linked::default() }).await? {
+            Entry::SignedIn(user) => SignUp::SignedIn(user),
+            Entry::NotYet(NotYet::Confirm(user)) => SignUp::ConfirmEmail(user),
+            Entry::NotYet(_) => SignUp::MaybeRegistered,
         })
     }
 
@@ -210,7 +216,7 @@ impl Auth {
     pub async fn sign_out(&self, scope: Scope) -> Result<SignedOut, Error> {
         if scope == Scope::Others {
             let access = self.token().await?.ok_or_else(|| Error::new(NOT_SIGNED_IN))?;
-            let revoked = Gotrue::new(self.0.client.clone()).log_out(access, scope).await;
+            let revoked = self.gotrue().log_out(access, scope).await;
             return Ok(SignedOut { removed: Ok(()), revoked });
         }
         self.ask(CALL_WAIT, |reply| Command::SignOut { scope, reply }).await
@@ -278,6 +284,23 @@ impl Auth {
         false
     }
 
+    pub(crate) fn gotrue(&self) -> Gotrue {
+        Gotrue::new(self.0.client.clone())
+    }
+
+    /// Goes one way in: the session is durable before it is shown (A17).
+    pub(crate) async fn enter(&self, way: Way) -> Result<Entry, Error> {
+        self.ask(CALL_WAIT, |reply| Command::Enter { way, reply }).await
+    }
+
+    /// A way in that ends in a session or fails.
+    pub(crate) async fn sign_in(&self, way: Way) -> Result<User, Error> {
+        match self.enter(way).await? {
+            Entry::SignedIn(user) => Ok(user),
+            Entry::NotYet(_) => Err(Error::new(UNREADABLE).during("signing in")),
+        }
+    }
+
     /// One command and its answer.
     async fn ask<T>(&self, limit: Duration, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
         let work = async {
@@ -335,15 +358,10 @@ impl TokenSource for Auth {
     }
 }
 
-/// What can be said without asking the server.
-fn checked(email: &str, password: &SecretString) -> Result<String, Error> {
-    let email = email.trim();
-    let whole = email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
-    if !whole || email.len() > 320 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(Error::new(EMAIL_INVALID).during("checking the email address"));
-    }
+/// What can be said of a password without asking the server.
+fn known(password: &SecretString) -> Result<(), Error> {
     if password.expose_secret().is_empty() {
         return Err(Error::new(PASSWORD_INVALID).during("checking the password"));
     }
-    Ok(email.to_owned())
+    Ok(())
 }

@@ -83,6 +83,62 @@ pub const EMAIL_INVALID: ErrorCode = ErrorCode::new(
     "This is not a usable email address",
     "Give an address such as ada@example.com.",
 );
+/// The number cannot be one.
+pub const PHONE_INVALID: ErrorCode = ErrorCode::new(
+    "auth.phone_invalid",
+    InvalidInput,
+    "This is not a usable phone number",
+    "Give it with its country code, such as +4930123456.",
+);
+/// A code or a mailed link is wrong, used or too old.
+pub const OTP_EXPIRED: ErrorCode = ErrorCode::new(
+    "auth.otp_expired",
+    Unauthenticated,
+    "The code or link is wrong or too old",
+    "Type the newest code, or ask for another one.",
+);
+/// Nobody has an account with this address, and none was to be made.
+pub const OTP_DISABLED: ErrorCode = ErrorCode::new(
+    "auth.otp_disabled",
+    Forbidden,
+    "There is no account with this address",
+    "Sign up first, or let the code make an account.",
+);
+/// Too many mails or messages; `Error::retry_after` tells how long to wait.
+pub const MAIL_RATE_LIMITED: ErrorCode = ErrorCode::new(
+    "auth.mail_rate_limited",
+    RateLimited,
+    "A mail or message was sent a moment ago",
+    "Look for it, also among the spam; ask again when the wait is over.",
+);
+/// The way through the browser took too long, or its code was used before.
+pub const FLOW_EXPIRED: ErrorCode = ErrorCode::new(
+    "auth.flow_expired",
+    Unauthenticated,
+    "This sign-in is no longer open",
+    "Begin again; a code from the browser is good once and for five minutes.",
+);
+/// The code from the browser belongs to another attempt.
+pub const CODE_VERIFIER: ErrorCode = ErrorCode::new(
+    "auth.code_verifier",
+    Unauthenticated,
+    "The code belongs to a sign-in that was begun elsewhere",
+    "Begin again, and open the link on the device that asked for it.",
+);
+/// The other service's token was not accepted.
+pub const ID_TOKEN_REFUSED: ErrorCode = ErrorCode::new(
+    "auth.id_token_refused",
+    Unauthenticated,
+    "The token of the other service was not accepted",
+    "Check that the raw nonce was given here and its hash there, and that the cloud knows the service.",
+);
+/// A second factor is wanted.
+pub const MFA_REQUIRED: ErrorCode = ErrorCode::new(
+    "auth.mfa_required",
+    Forbidden,
+    "This needs the second factor",
+    "Verify a code of the authenticator app, then repeat.",
+);
 /// The password is empty, or longer than the server can tell apart.
 pub const PASSWORD_INVALID: ErrorCode = ErrorCode::new(
     "auth.password_invalid",
@@ -150,7 +206,17 @@ pub(crate) fn from_server(word: &str) -> Option<ErrorCode> {
         "email_not_confirmed" | "phone_not_confirmed" => EMAIL_NOT_CONFIRMED,
         "user_already_exists" | "email_exists" | "phone_exists" | "identity_already_exists" => USER_EXISTS,
         "weak_password" | "same_password" => WEAK_PASSWORD,
-        "over_request_rate_limit" | "over_email_send_rate_limit" | "over_sms_send_rate_limit" => AUTH_RATE_LIMITED,
+        "over_request_rate_limit" => AUTH_RATE_LIMITED,
+        "over_email_send_rate_limit" | "over_sms_send_rate_limit" => MAIL_RATE_LIMITED,
+        "otp_expired" => OTP_EXPIRED,
+        "otp_disabled" => OTP_DISABLED,
+        "flow_state_not_found"
+        | "flow_state_expired"
+        | "flow_state_already_used"
+        | "bad_oauth_state"
+        | "bad_oauth_callback" => FLOW_EXPIRED,
+        "bad_code_verifier" => CODE_VERIFIER,
+        "insufficient_aal" => MFA_REQUIRED,
         "signup_disabled" => SIGNUP_DISABLED,
         "email_provider_disabled"
         | "phone_provider_disabled"

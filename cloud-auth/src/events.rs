@@ -31,6 +31,8 @@ pub enum AuthChange {
         /// Why.
         reason: SignOutReason,
     },
+    /// Somebody came in because the password is forgotten; told after `SignedIn`. Time to ask for a new one.
+    PasswordRecovery,
     /// There is a new access token.
     TokenRefreshed,
     /// Profile, organisations or the active organisation are different: see

@@ -26,7 +26,9 @@
 //! | [`codes`]   | the codes of this crate's errors                                       |
 mod auth;
 pub mod codes;
+mod contact;
 pub mod context;
+mod doors;
 pub mod events;
 mod gotrue;
 mod passages;
@@ -38,7 +40,9 @@ pub mod testing;
 
 pub use crate::{
     auth::{Auth, AuthBuilder},
+    contact::Contact,
     context::UserContext,
-    passages::{Scope, SignUp, SignedOut},
+    doors::SendOptions,
+    passages::{IdToken, OtpKind, Scope, SignUp, SignedOut, Verified},
     store::SecretStore,
 };

@@ -1,5 +1,6 @@
-//! The words for coming and going: which sessions a sign-out ends, and what a sign-up or sign-out came to.
+//! The words for coming and going: what is shown at the door, which sessions a sign-out ends, and what came of it.
 use cloud_client::Error;
+use secrecy::SecretString;
 
 use crate::status::User;
 
@@ -35,6 +36,96 @@ pub enum SignUp {
     ConfirmEmail(User),
     /// The address may belong to an account already. The server does not say so outright.
     MaybeRegistered,
+}
+
+/// What a code or a mailed link was sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OtpKind {
+    /// Signing in by email, with or without an account before.
+    Email,
+    /// A forgotten password.
+    Recovery,
+    /// Confirming the address of a new account.
+    SignUp,
+    /// Taking up an invitation.
+    Invite,
+    /// Signing in by a mailed link, in its older form.
+    MagicLink,
+    /// Confirming a changed address.
+    EmailChange,
+    /// Signing in by a message to a phone.
+    Sms,
+    /// Confirming a changed phone number.
+    PhoneChange,
+}
+
+impl OtpKind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Recovery => "recovery",
+            Self::SignUp => "signup",
+            Self::Invite => "invite",
+            Self::MagicLink => "magiclink",
+            Self::EmailChange => "email_change",
+            Self::Sms => "sms",
+            Self::PhoneChange => "phone_change",
+        }
+    }
+}
+
+/// What a code or a mailed link came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verified {
+    /// It was right, and its owner is signed in.
+    SignedIn(User),
+    /// It was right; the address changes once the other address's code has been given, too.
+    OtherHalf,
+}
+
+/// A token by which another service vouches for the user. Never printed.
+///
+/// The nonce ties it to this sign-in: make a random text, ask the service for a token with the *hash* of it (SHA-256,
+/// as lower-case hex), and give the text itself here.
+#[derive(Clone, Debug)]
+pub struct IdToken {
+    pub(crate) provider: String,
+    pub(crate) token: SecretString,
+    pub(crate) access_token: Option<SecretString>,
+    pub(crate) nonce: Option<SecretString>,
+}
+
+impl IdToken {
+    /// A token of `provider`, such as `google`, `apple` or `azure`.
+    pub fn new(provider: impl Into<String>, token: SecretString) -> Self {
+        Self { provider: provider.into(), token, access_token: None, nonce: None }
+    }
+
+    /// Adds the text whose hash is in the token. Default: none, as the token has none.
+    #[must_use]
+    pub fn nonce(mut self, raw: SecretString) -> Self {
+        self.nonce = Some(raw);
+        self
+    }
+
+    /// Adds the service's access token, for tokens that hold its hash (`at_hash`). Default: none.
+    #[must_use]
+    pub fn access_token(mut self, token: SecretString) -> Self {
+        self.access_token = Some(token);
+        self
+    }
+}
+
+/// What stands between a way in and the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotYet {
+    /// The account exists; its address has to be confirmed first.
+    Confirm(User),
+    MaybeRegistered,
+    /// The other address has to agree, too.
+    OtherHalf,
 }
 
 /// What a sign-out came to. Locally nobody is signed in any more, whatever this says.

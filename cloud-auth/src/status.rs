@@ -26,7 +26,7 @@ impl fmt::Display for UserId {
     }
 }
 
-/// A user as the auth server describes them. Serialises to id and address only.
+/// A user as the auth server describes them. The metadata is not serialised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct User {
@@ -34,12 +34,45 @@ pub struct User {
     pub id: UserId,
     /// The address; `None` for people who signed up another way.
     pub email: Option<String>,
+    /// The phone number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// The address that takes the place of [`email`](Self::email) once it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_email: Option<String>,
+    /// The number that takes the place of [`phone`](Self::phone) once it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_phone: Option<String>,
+    /// Whether nothing but this device vouches for the user yet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_anonymous: bool,
     /// What the user may change about themselves. Empty after an offline start.
     #[serde(default, skip_serializing)]
     pub user_metadata: serde_json::Map<String, serde_json::Value>,
     /// What only the server changes. Empty after an offline start.
     #[serde(default, skip_serializing)]
     pub app_metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+impl User {
+    /// Somebody of whom only the id is known.
+    pub(crate) fn bare(id: UserId) -> Self {
+        Self {
+            id,
+            email: None,
+            phone: None,
+            new_email: None,
+            new_phone: None,
+            is_anonymous: false,
+            user_metadata: serde_json::Map::new(),
+            app_metadata: serde_json::Map::new(),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Why nobody is signed in.

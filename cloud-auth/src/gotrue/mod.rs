@@ -1,8 +1,10 @@
-//! The calls to the auth server under `/auth/v1`: sign-up, password, refresh, log-out.
+//! The calls to the auth server under `/auth/v1`: the ways in, refresh, log-out.
 //!
 //! values in → one [`Call`] → [`Grant`], user or error out. Knows nothing of sessions or stores; only the session task
 //! calls this. Nothing here is repeated by the client: the task decides about that. Source: GoTrue's endpoints.
 pub(crate) mod error;
+mod mail;
+mod way;
 mod wire;
 
 use std::time::Duration;
@@ -14,9 +16,11 @@ use cloud_client::{
 };
 use http::{HeaderName, HeaderValue, Method};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Map, Value};
 
-pub(crate) use wire::{Grant, WireUser};
+pub(crate) use self::{
+    way::{Admission, Way},
+    wire::{Grant, Linked, WireUser},
+};
 
 use crate::{codes, passages::Scope, status::User};
 
@@ -25,18 +29,10 @@ const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest a sign-out waits for the server.
 const LOG_OUT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What sign-up came to. The server says it by the shape of its answer only.
-#[derive(Debug)]
-pub(crate) enum SignUpAnswer {
-    Session(Grant, User),
-    ConfirmEmail(User),
-    MaybeRegistered,
-}
-
 /// What a refresh came to.
 #[derive(Debug)]
 pub(crate) enum RefreshAnswer {
-    Renewed(Grant),
+    Renewed(Box<Grant>),
     /// Passing: the session stays as it is (A5).
     Failed(Error),
     /// The session has ended, says the server (A6).
@@ -52,31 +48,6 @@ impl Gotrue {
         Self(client)
     }
 
-    pub(crate) async fn sign_up(
-        &self,
-        email: &str,
-        password: &SecretString,
-        data: Option<&Map<String, Value>>,
-    ) -> Result<SignUpAnswer, Error> {
-        let body = wire::Credentials { email, password: password.expose_secret(), data };
-        let reply = self.answer(post("signup").json(&body)?).await?;
-        let shape: Map<String, Value> = reply.json()?;
-        if shape.contains_key("access_token") {
-            let (grant, user) = grant(&reply)?;
-            return Ok(SignUpAnswer::Session(grant, user));
-        }
-        let user: WireUser = reply.json()?;
-        if user.identities.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(SignUpAnswer::MaybeRegistered);
-        }
-        Ok(SignUpAnswer::ConfirmEmail(user.into()))
-    }
-
-    pub(crate) async fn password(&self, email: &str, password: &SecretString) -> Result<(Grant, User), Error> {
-        let body = wire::Credentials { email, password: password.expose_secret(), data: None };
-        grant(&self.answer(post("token").query("grant_type", "password").json(&body)?).await?)
-    }
-
     pub(crate) async fn refresh(&self, token: &SecretString) -> RefreshAnswer {
         match self.try_refresh(token).await {
             Ok(answer) => answer,
@@ -89,7 +60,7 @@ impl Gotrue {
         let call = post("token").query("grant_type", "refresh_token").timeout(REFRESH_TIMEOUT).json(&body)?;
         let reply = self.0.exchange(call).await?;
         if reply.status.is_success() {
-            return reply.json().map(RefreshAnswer::Renewed);
+            return reply.json().map(Box::new).map(RefreshAnswer::Renewed);
         }
         let error = error::refusal(&self.0, &reply);
         Ok(if error::end_of_session(&reply).is_some() {
@@ -126,8 +97,8 @@ fn post(path: &str) -> Call {
 }
 
 /// A session with its user; one without is not readable.
-fn grant(reply: &Reply) -> Result<(Grant, User), Error> {
-    let mut grant: Grant = reply.json()?;
+fn grant(reply: &Reply) -> Result<(Box<Grant>, User), Error> {
+    let mut grant: Box<Grant> = reply.json()?;
     let user = grant.user.take().ok_or_else(|| reply.error(UNREADABLE))?;
     Ok((grant, user.into()))
 }

@@ -10,7 +10,7 @@ use crate::{
     status::User,
 };
 
-pub(super) fn fresh(grant: Grant, asked: Moment, user: Option<User>) -> Fresh {
+pub(super) fn fresh(grant: Box<Grant>, asked: Moment, user: Option<User>) -> Fresh {
     let lifetime = grant.lifetime();
     Fresh { access: grant.access_token, refresh: grant.refresh_token, lifetime, asked, user }
 }

@@ -1,7 +1,5 @@
 //! Who waits at the session task, and what each of them can be told in a given state.
 use cloud_client::{AccessToken, Error, error::codes::TIMEOUT};
-use secrecy::SecretString;
-use serde_json::{Map, Value};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -11,46 +9,28 @@ use super::{
 };
 use crate::{
     context::{OrganizationId, UserContext},
-    passages::{Scope, SignedOut},
+    gotrue::Way,
+    passages::{NotYet, Scope, SignedOut},
     status::User,
 };
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
-/// What sign-up came to.
-#[derive(Debug)]
-pub(crate) enum SignedUp {
+/// What a way in came to.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
     SignedIn(User),
-    ConfirmEmail(User),
-    MaybeRegistered,
+    NotYet(NotYet),
 }
 
 /// What others ask of the task.
 #[derive(Debug)]
 pub(crate) enum Command {
     Token { ask: Ask, reply: Reply<Option<AccessToken>> },
-    SignIn { email: String, password: SecretString, reply: Reply<User> },
-    SignUp { email: String, password: SecretString, data: Option<Map<String, Value>>, reply: Reply<SignedUp> },
+    Enter { way: Way, reply: Reply<Entry> },
     SignOut { scope: Scope, reply: Reply<SignedOut> },
     LoadContext { reply: Reply<Arc<UserContext>> },
     Choose { id: OrganizationId, reply: Reply<()> },
-}
-
-/// Somebody who signed in and waits for the session to be stored.
-#[derive(Debug)]
-pub(super) enum Entrant {
-    SignIn(Reply<User>),
-    SignUp(Reply<SignedUp>),
-}
-
-impl Entrant {
-    pub(super) fn answer(self, result: Result<User, Error>) {
-        // The caller may have gone; the session stands all the same.
-        match self {
-            Self::SignIn(reply) => drop(reply.send(result)),
-            Self::SignUp(reply) => drop(reply.send(result.map(SignedUp::SignedIn))),
-        }
-    }
 }
 
 pub(super) struct Waiter {

@@ -97,12 +97,7 @@ mod tests {
     fn text(change: impl FnOnce(&mut serde_json::Value)) -> SecretString {
         let record = Record {
             refresh: "rt-1".into(),
-            user: User {
-                id: UserId::new("u1"),
-                email: Some("ada@example.com".into()),
-                user_metadata: serde_json::Map::new(),
-                app_metadata: serde_json::Map::new(),
-            },
+            user: User { email: Some("ada@example.com".into()), ..User::bare(UserId::new("u1")) },
             context: None,
         };
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);

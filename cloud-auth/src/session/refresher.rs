@@ -15,16 +15,16 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Published,
     calls::{OneToken, fresh, revoke},
-    desk::{Command, Departure, Entrant, Reply, SignedUp, Waiter, answer},
+    desk::{Command, Departure, Entry, Reply, Waiter, answer},
     expiry::Moment,
-    machine::{Effect, Event, Found, Fresh, Looked, Machine, State, Ticket, Wrote},
+    machine::{Arrival, Effect, Event, Found, Fresh, Looked, Machine, State, Ticket, Wrote},
     vault::Vault,
 };
 use crate::{
     codes::{BUSY, NOT_SIGNED_IN, ORGANIZATION_UNKNOWN, SUPERSEDED},
     context::{self, UserContext},
     events::AuthEvent,
-    gotrue::{Gotrue, RefreshAnswer, SignUpAnswer},
+    gotrue::{Admission, Gotrue, RefreshAnswer},
     passages::{Scope, SignedOut},
     status::{User, UserId},
     store::{SecretKey, SecretStoreHandle, StoreLock},
@@ -42,8 +42,8 @@ const REVOKE_LIMIT: Duration = Duration::from_secs(10);
 /// A finished call to the server.
 enum Done {
     Event(Event),
-    Entered { fence: u64, result: Result<(Fresh, User), Error>, entrant: Entrant },
-    SignedUp { result: Result<SignedUp, Error>, reply: Reply<SignedUp> },
+    Admitted { arrival: Arrival, fresh: Fresh, user: User, reply: Reply<Entry> },
+    TurnedAway { result: Result<Entry, Error>, reply: Reply<Entry> },
     Revoked { departure: Option<u64>, result: Result<(), Error> },
     Context { session: u64, result: Result<UserContext, Error>, reply: Option<Reply<Arc<UserContext>>> },
 }
@@ -99,7 +99,7 @@ pub(crate) struct Refresher {
     store_job: Option<StoreJob>,
     jobs: FuturesUnordered<BoxFuture<'static, Done>>,
     waiting: Vec<Waiter>,
-    entrants: Vec<(u64, Entrant)>,
+    entrants: Vec<(u64, Reply<Entry>)>,
     departures: Vec<Departure>,
     /// The sign-out whose step is being carried out.
     leaving: Option<u64>,
@@ -294,19 +294,20 @@ impl Refresher {
     fn done(&mut self, done: Done) {
         match done {
             Done::Event(event) => drop(self.step(event)),
-            Done::Entered { result: Err(error), entrant, .. } => entrant.answer(Err(error)),
-            Done::Entered { fence, result: Ok((fresh, user)), entrant } => {
+            Done::TurnedAway { result, reply } => drop(reply.send(result)),
+            Done::Admitted { arrival, fresh, user, reply } => {
                 self.last_id += 1;
                 let entry = self.last_id;
-                let late = fence != self.machine.fence;
-                self.step(Event::Entered { fence, entry, fresh, user });
+                let late = arrival.fence != self.machine.fence;
+                self.step(Event::Entered { arrival, entry, fresh, user });
                 if late {
-                    entrant.answer(Err(Error::new(SUPERSEDED)));
+                    let _ = reply.send(Err(Error::new(SUPERSEDED)));
                 } else {
-                    self.entrants.push((entry, entrant));
+                    // Answered once the session is stored (A17).
+                    self.entrants.push((entry, reply));
+                    self.settle(Moment::now(&self.clock));
                 }
             }
-            Done::SignedUp { result, reply } => drop(reply.send(result)),
             Done::Revoked { departure, result } => {
                 if let Err(error) = &result {
                     tracing::info!(%error, "a session could not be ended at the server");
@@ -342,27 +343,19 @@ impl Refresher {
                 self.waiting.push(Waiter { ask, seen, reply });
                 self.step(Event::Asked(ask));
             }
-            Command::SignIn { email, password, reply } => {
-                let (gotrue, fence, asked) = (self.gotrue.clone(), self.machine.fence, Moment::now(&self.clock));
+            Command::Enter { way, reply } => {
+                let arrival = Arrival { fence: self.machine.fence, recovery: way.is_recovery() };
+                let (gotrue, asked) = (self.gotrue.clone(), Moment::now(&self.clock));
                 self.jobs.push(Box::pin(async move {
-                    let result = gotrue.password(&email, &password).await;
-                    let result = result.map(|(grant, user)| (fresh(grant, asked, Some(user.clone())), user));
-                    Done::Entered { fence, result, entrant: Entrant::SignIn(reply) }
-                }));
-            }
-            Command::SignUp { email, password, data, reply } => {
-                let (gotrue, fence, asked) = (self.gotrue.clone(), self.machine.fence, Moment::now(&self.clock));
-                self.jobs.push(Box::pin(async move {
-                    let result = match gotrue.sign_up(&email, &password, data.as_ref()).await {
-                        Ok(SignUpAnswer::Session(grant, user)) => {
-                            let result = Ok((fresh(grant, asked, Some(user.clone())), user));
-                            return Done::Entered { fence, result, entrant: Entrant::SignUp(reply) };
+                    let result = match gotrue.admit(&way).await {
+                        Ok(Admission::Session(grant, user)) => {
+                            let fresh = fresh(grant, asked, Some(user.clone()));
+                            return Done::Admitted { arrival, fresh, user, reply };
                         }
-                        Ok(SignUpAnswer::ConfirmEmail(user)) => Ok(SignedUp::ConfirmEmail(user)),
-                        Ok(SignUpAnswer::MaybeRegistered) => Ok(SignedUp::MaybeRegistered),
+                        Ok(Admission::NotYet(not_yet)) => Ok(Entry::NotYet(not_yet)),
                         Err(error) => Err(error),
                     };
-                    Done::SignedUp { result, reply }
+                    Done::TurnedAway { result, reply }
                 }));
             }
             Command::SignOut { scope, reply } => self.sign_out(scope, reply),
@@ -432,11 +425,14 @@ impl Refresher {
                 None => self.waiting.push(waiter),
             }
         }
-        for (entry, entrant) in std::mem::take(&mut self.entrants) {
+        for (entry, reply) in std::mem::take(&mut self.entrants) {
+            // The caller may have gone; the session stands all the same (A8).
             match &self.machine.state {
-                State::SignedIn(live) if self.machine.entered == entry => entrant.answer(Ok(live.user.clone())),
-                State::Entering(entering) if entering.entry == entry => self.entrants.push((entry, entrant)),
-                _ => entrant.answer(Err(Error::new(SUPERSEDED))),
+                State::SignedIn(live) if self.machine.entered == entry => {
+                    let _ = reply.send(Ok(Entry::SignedIn(live.user.clone())));
+                }
+                State::Entering(entering) if entering.entry == entry => self.entrants.push((entry, reply)),
+                _ => drop(reply.send(Err(Error::new(SUPERSEDED)))),
             }
         }
         for departure in std::mem::take(&mut self.departures) {

@@ -208,9 +208,12 @@ impl Machine {
                 let State::Entering(entering) = std::mem::replace(&mut self.state, State::Restoring { ticket }) else {
                     return;
                 };
-                let Entering { entry, fresh, user, context, .. } = *entering;
+                let Entering { entry, recovery, fresh, user, context, .. } = *entering;
                 self.entered = entry;
                 turn.emit(AuthChange::SignedIn { user: user.clone(), verified: true });
+                if recovery {
+                    turn.emit(AuthChange::PasswordRecovery);
+                }
                 let live = Live::new(self.generation + 1, user, context, fresh.refresh.clone(), None);
                 self.state = State::SignedIn(Box::new(live));
                 self.commit(fresh, result.err(), turn);

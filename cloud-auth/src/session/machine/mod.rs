@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use cloud_client::Error;
 
-pub(crate) use self::model::{Ask, Effect, Event, Found, Fresh, How, Live, Looked, State, Ticket, Wrote};
+pub(crate) use self::model::{Arrival, Ask, Effect, Event, Found, Fresh, How, Live, Looked, State, Ticket, Wrote};
 use self::model::{Flight, Turn};
 use super::{
     expiry::{Access, Moment, Pace},
@@ -70,7 +70,7 @@ impl Machine {
             Event::StartedAlone => self.leave_stored(),
             Event::Tick => self.tick(&mut turn),
             Event::Restored { ticket, found } => self.restored(ticket, found, &mut turn),
-            Event::Entered { fence, entry, fresh, user } => self.enter(fence, entry, fresh, user, &mut turn),
+            Event::Entered { arrival, entry, fresh, user } => self.enter(arrival, entry, fresh, user, &mut turn),
             Event::Asked(ask) => self.asked(ask, &mut turn),
             Event::Looked { ticket, looked } => self.looked(ticket, looked, &mut turn),
             Event::Renewed { ticket, fresh } => self.renewed(ticket, fresh, &mut turn),

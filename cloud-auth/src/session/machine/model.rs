@@ -71,6 +71,15 @@ pub(crate) enum Ask {
     Now,
 }
 
+/// How somebody came to the door.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival {
+    /// How often somebody had asked to sign out when they set off.
+    pub(crate) fence: u64,
+    /// Whether the password is forgotten.
+    pub(crate) recovery: bool,
+}
+
 /// What goes in.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -83,7 +92,7 @@ pub(crate) enum Event {
         found: Result<Found, Error>,
     },
     Entered {
-        fence: u64,
+        arrival: Arrival,
         entry: u64,
         fresh: Fresh,
         user: User,
@@ -224,6 +233,7 @@ pub(crate) struct Live {
 #[derive(Clone, Debug)]
 pub(crate) struct Entering {
     pub(crate) entry: u64,
+    pub(super) recovery: bool,
     pub(super) ticket: Ticket,
     pub(super) fresh: Fresh,
     pub(super) user: User,

@@ -3,7 +3,7 @@ use cloud_client::{AccessToken, Error};
 
 use super::{
     Machine,
-    model::{Effect, Entering, Fresh, How, State, Ticket, Turn},
+    model::{Arrival, Effect, Entering, Fresh, How, State, Ticket, Turn},
 };
 use crate::{
     events::AuthChange,
@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Machine {
-    pub(super) fn enter(&mut self, fence: u64, entry: u64, fresh: Fresh, user: User, turn: &mut Turn) {
-        if fence != self.fence {
+    pub(super) fn enter(&mut self, arrival: Arrival, entry: u64, fresh: Fresh, user: User, turn: &mut Turn) {
+        if arrival.fence != self.fence {
             // Somebody signed out meanwhile: end at the server what nobody will use.
             let access = Some(AccessToken::new(fresh.access, 0));
             turn.effects.push(Effect::Revoke { access, refresh: fresh.refresh, scope: Scope::Local });
@@ -31,7 +31,8 @@ impl Machine {
         let ticket = self.ticket();
         let record = Record { refresh: fresh.refresh.clone(), user: user.clone(), context: context.clone() };
         turn.effects.push(Effect::Write { ticket, record, how: How::Replace });
-        self.state = State::Entering(Box::new(Entering { entry, ticket, fresh, user, context }));
+        self.state =
+            State::Entering(Box::new(Entering { entry, recovery: arrival.recovery, ticket, fresh, user, context }));
     }
 
     pub(super) fn removed(&mut self, ticket: Ticket, result: Result<(), Error>, turn: &mut Turn) {

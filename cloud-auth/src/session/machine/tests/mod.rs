@@ -20,8 +20,7 @@ pub(super) fn at(seconds: u64) -> Moment {
 }
 
 pub(super) fn user(id: &str) -> User {
-    let (id, none) = (UserId::new(id), serde_json::Map::new());
-    User { id, email: None, user_metadata: none.clone(), app_metadata: none }
+    User::bare(UserId::new(id))
 }
 
 pub(super) fn fresh(user_id: &str, n: u32, asked: Moment) -> Fresh {
@@ -133,7 +132,7 @@ impl Bench {
     pub(super) fn entering() -> Self {
         let bench = Self::out();
         let fresh = fresh("u1", 1, bench.now);
-        bench.step(Event::Entered { fence: 0, entry: 1, fresh, user: user("u1") })
+        bench.step(Event::Entered { arrival: Arrival::default(), entry: 1, fresh, user: user("u1") })
     }
 
     pub(super) fn idle() -> Self {

@@ -71,7 +71,7 @@ fn a07_another_user_in_the_store_is_a_switch_and_fences_the_former_tokens() {
 fn a07_a_sign_in_begun_before_a_sign_out_does_not_count() {
     let bench = Bench::out().step(LOCAL);
     let late = fresh("u1", 1, bench.now);
-    let bench = bench.step(Event::Entered { fence: 0, entry: 1, fresh: late, user: user("u1") });
+    let bench = bench.step(Event::Entered { arrival: Arrival::default(), entry: 1, fresh: late, user: user("u1") });
     assert_eq!(bench.name(), "out");
     assert!(matches!(bench.effects.as_slice(), [Effect::Revoke { .. }]), "ended at the server, too");
 }
@@ -186,7 +186,12 @@ fn event(kind: u8, late: bool, bench: &Bench) -> Event {
         17 => Event::Removed { ticket, result: Ok(()) },
         18 => {
             let fence = bench.machine.fence - u64::from(late && bench.machine.fence > 0);
-            Event::Entered { fence, entry: n.into(), fresh: fresh("u1", n, bench.now), user: user("u1") }
+            Event::Entered {
+                arrival: Arrival { fence, recovery: n % 2 == 0 },
+                entry: n.into(),
+                fresh: fresh("u1", n, bench.now),
+                user: user("u1"),
+            }
         }
         _ if kind > 200 => LOCAL,
         _ => Event::ContextLoaded { session: 1, result: Ok(context()) },

@@ -28,7 +28,12 @@ fn bench(name: &str) -> Bench {
 fn events(ticket: Ticket, now: Moment) -> Vec<(&'static str, &'static str, Event)> {
     let failed = || Error::new(STORE_FAILED);
     let (nothing, corrupt) = (Ok(Found::Nothing), Ok(Found::Corrupt));
-    let entered = |fence| Event::Entered { fence, entry: 9, fresh: fresh("u2", 9, now), user: user("u2") };
+    let entered = |fence| Event::Entered {
+        arrival: Arrival { fence, recovery: false },
+        entry: 9,
+        fresh: fresh("u2", 9, now),
+        user: user("u2"),
+    };
     let loaded = |result| Event::ContextLoaded { session: 1, result };
     vec![
         // name               0123456789
