@@ -195,7 +195,7 @@ impl Payload<'_> {
         }
     }
 
-    pub(super) fn size_bytes(&self) -> usize {
+    pub(crate) fn size_bytes(&self) -> usize {
         match self {
             Self::Content(content) => content.size_bytes(),
             Self::Reply(reply) => reply.response.size_bytes(),

@@ -1,0 +1,181 @@
+//! The queue between a channel and one listener: bounded, never in the way of the socket (R8).
+//!
+//! At most 1,024 events and 8 MiB wait. What does not fit pushes the oldest out, and the listener is told how many it
+//! missed before it gets the next. The writer never waits and the reader is one task.
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, Waker},
+};
+
+use futures::Stream;
+
+use super::event::ChannelEvent;
+
+/// Most events that wait for one listener.
+pub const MAX_EVENTS: usize = 1_024;
+/// Most bytes of payload that wait for one listener.
+pub const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
+/// What an event takes beside its payload, roughly.
+const OVERHEAD_BYTES: usize = 128;
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<(ChannelEvent, usize)>,
+    bytes: usize,
+    missed: u64,
+    over: bool,
+    reader: Option<Waker>,
+}
+
+impl Queue {
+    fn put(&mut self, event: ChannelEvent) -> Option<Waker> {
+        let size = OVERHEAD_BYTES
+            + match &event {
+                ChannelEvent::Message(message) => message.envelope().payload().size_bytes(),
+                _ => 0,
+            };
+        self.bytes += size;
+        self.waiting.push_back((event, size));
+        while self.waiting.len() > MAX_EVENTS || (self.bytes > MAX_EVENT_BYTES && self.waiting.len() > 1) {
+            let Some((_, size)) = self.waiting.pop_front() else { break };
+            self.bytes -= size;
+            self.missed += 1;
+        }
+        self.reader.take()
+    }
+
+    fn take(&mut self) -> Option<ChannelEvent> {
+        if self.missed > 0 {
+            return Some(ChannelEvent::Lagged { missed: std::mem::take(&mut self.missed) });
+        }
+        let (event, size) = self.waiting.pop_front()?;
+        self.bytes -= size;
+        Some(event)
+    }
+}
+
+fn locked(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The events of one channel, from the moment it was asked for; ends when the channel is left or the connection is
+/// closed for good. Dropping it stops listening.
+#[must_use = "events are read only when asked for"]
+pub struct Events(Arc<Mutex<Queue>>);
+
+impl Events {
+    /// The next event; `None` after the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped call loses no event.
+    pub async fn next(&mut self) -> Option<ChannelEvent> {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    /// An event that is already there, without waiting.
+    pub fn try_next(&mut self) -> Option<ChannelEvent> {
+        locked(&self.0).take()
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<Option<ChannelEvent>> {
+        let mut queue = locked(&self.0);
+        match queue.take() {
+            Some(event) => Poll::Ready(Some(event)),
+            None if queue.over => Poll::Ready(None),
+            None => {
+                queue.reader = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Stream for Events {
+    type Item = ChannelEvent;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ChannelEvent>> {
+        self.poll(context)
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queue = locked(&self.0);
+        f.debug_struct("Events").field("waiting", &queue.waiting.len()).field("missed", &queue.missed).finish()
+    }
+}
+
+/// All listeners of one channel.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners(Mutex<Room>);
+
+#[derive(Default)]
+struct Room {
+    rings: Vec<Weak<Mutex<Queue>>>,
+    live: bool,
+    over: bool,
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room").field("listeners", &self.rings.len()).field("over", &self.over).finish()
+    }
+}
+
+impl Listeners {
+    /// A new listener. Where the channel is live already, that is the first thing it hears.
+    pub(crate) fn add(&self) -> Events {
+        let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = Queue { over: room.over, ..Queue::default() };
+        if room.live {
+            queue.put(ChannelEvent::Live);
+        }
+        let ring = Arc::new(Mutex::new(queue));
+        room.rings.retain(|ring| ring.strong_count() > 0);
+        room.rings.push(Arc::downgrade(&ring));
+        Events(ring)
+    }
+
+    /// Tells everybody.
+    pub(crate) fn tell(&self, event: ChannelEvent) {
+        let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &event {
+            ChannelEvent::Live => room.live = true,
+            ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => room.live = false,
+            _ => {}
+        }
+        room.rings.retain(|ring| ring.strong_count() > 0);
+        let rings = room.rings.iter().filter_map(Weak::upgrade);
+        let readers: Vec<Waker> = rings.filter_map(|ring| locked(&ring).put(event.clone())).collect();
+        drop(room);
+        // Woken without the lock: a waker may run anything (A13).
+        readers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether anybody listens: a message that nobody wants is not even copied.
+    pub(crate) fn wanted(&self) -> bool {
+        let room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        room.rings.iter().any(|ring| ring.strong_count() > 0)
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn end(&self) {
+        let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        room.over = true;
+        let rings: Vec<_> = room.rings.drain(..).filter_map(|ring| ring.upgrade()).collect();
+        drop(room);
+        for ring in rings {
+            let mut queue = locked(&ring);
+            queue.over = true;
+            let reader = queue.reader.take();
+            drop(queue);
+            if let Some(reader) = reader {
+                reader.wake();
+            }
+        }
+    }
+}
