@@ -140,7 +140,8 @@ impl ChangesRequest {
         Self { table: Some(table.into()), ..Self::schema(event, schema) }
     }
 
-    /// Narrows the rows: `column=op.value`, several joined by commas, all of which have to hold.
+    /// Narrows the rows, best by a [`Filter`](crate::changes::Filter), which writes the server's grammar:
+    /// `column=op.value`, several joined by commas, all of which have to hold.
     #[must_use]
     pub fn filter(mut self, filter: impl Into<String>) -> Self {
         self.filter = Some(filter.into());
@@ -152,6 +153,26 @@ impl ChangesRequest {
     pub fn select<I: IntoIterator<Item: Into<String>>>(mut self, columns: I) -> Self {
         self.select = columns.into_iter().map(Into::into).collect();
         self
+    }
+
+    /// What has to happen to a row.
+    pub const fn event(&self) -> &RowEvent {
+        &self.event
+    }
+
+    /// The schema listened to.
+    pub fn schema_name(&self) -> &str {
+        &self.schema
+    }
+
+    /// The table listened to; `None` for all of the schema.
+    pub fn table_name(&self) -> Option<&str> {
+        self.table.as_deref()
+    }
+
+    /// The filter as text; `None` for all rows.
+    pub fn filter_text(&self) -> Option<&str> {
+        self.filter.as_deref()
     }
 }
 
@@ -170,9 +191,21 @@ impl RowEvent {
     /// A removed row.
     pub const DELETE: Self = Self(Cow::Borrowed("DELETE"));
 
+    /// The event of this word, in any case, as the server reads it.
+    pub fn named(word: &str) -> Self {
+        let known = [Self::ANY, Self::INSERT, Self::UPDATE, Self::DELETE];
+        let same = known.into_iter().find(|event| event.0.eq_ignore_ascii_case(word));
+        same.unwrap_or_else(|| Self(Cow::Owned(word.to_owned())))
+    }
+
     /// The word on the wire.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether anything that happens is meant.
+    pub fn is_any(&self) -> bool {
+        *self == Self::ANY
     }
 }
 

@@ -45,6 +45,7 @@
 //! | [`credentials`] | a ticket per connection, for clouds that want one                     |
 //! | [`status`]   | how the connection is doing                                              |
 //! | [`codes`]    | the failures this crate can report                                       |
+//! | [`changes`]  | row changes: filters, whose they are, typed rows                         |
 //! | [`codec`]    | frames to envelopes and back, protocol versions 1.0.0 and 2.0.0          |
 //! | [`join`]     | what a channel asks for when it joins, and the token that goes along     |
 //! | [`presence`] | who is there: a fold of one state and its diffs                          |
@@ -53,6 +54,7 @@
 //! | [`event`]    | the names that the protocol keeps for itself                             |
 //! | [`socket`]   | the seam to the network                                                  |
 //! | `testing`    | a socket in memory, and the checks every socket passes (feature `testing`) |
+pub mod changes;
 pub mod channel;
 pub mod codec;
 pub mod codes;

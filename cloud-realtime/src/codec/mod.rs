@@ -19,7 +19,7 @@ mod v1;
 mod v2;
 mod wire;
 
-pub(crate) use self::error::bad_json;
+pub(crate) use self::error::{bad_json, unwritable};
 pub use self::{
     envelope::{Content, Envelope, Payload, Reply, UserBroadcast},
     error::{DecodeError, EncodeError, JsonFault},

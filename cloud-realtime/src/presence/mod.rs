@@ -7,9 +7,18 @@
 //! ```
 //! A key stands for a member and a meta for one of its instances, such as a device; the server names
 //! each meta by `phx_ref`. The channel calls [`joining`](Presence::joining) with every join, because a
-//! state replaces what an earlier instance of the channel knew. Pure: no clock, no I/O.
+//! state replaces what an earlier instance of the channel knew. [`Roster`] is the same with what members
+//! tell about themselves as a type of the application's; [`OwnPresence`] is what this member tells.
+//! Pure: no clock, no I/O.
 //! Source: Phoenix presence, `presence_state` and `presence_diff`.
 
+mod own;
+mod roster;
+
+pub use self::{
+    own::{Call, MAX_CALLS, Next, OwnPresence, WINDOW},
+    roster::{Roster, Update},
+};
 use crate::{
     codec::{DecodeError, bad_json},
     refs::Ref,
