@@ -3,13 +3,16 @@
 //! Both send the same headers over one kept connection and read the same rows by serde. Measured is the CPU time of the
 //! thread that calls, where the system tells it (Linux), so that neither the server nor a busy machine counts. Compare
 //! the two lines of each group; ours should take at most 1.15 times the plain one.
+//!
+//! Time is unsteady on a shared machine, instructions are not: `REST_BENCH="ours get 2000"` (or `plain`, `post`) makes
+//! so many calls and nothing else, for `valgrind --tool=callgrind`. `benches/instructions.sh` does that and compares.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 mod server;
 
 use std::time::Duration;
 
 use cloud_client::Client;
-use criterion::{Bencher, Criterion, criterion_group, criterion_main};
+use criterion::{Bencher, Criterion, criterion_group};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
@@ -72,15 +75,51 @@ fn measure(bencher: &mut Bencher, runtime: &Runtime, work: impl AsyncFn() -> usi
     });
 }
 
+/// Both clients, the server they speak to, and what they send.
+struct Sides {
+    runtime: Runtime,
+    url: String,
+    client: Client,
+    plain: reqwest::Client,
+    task: Task,
+}
+
+impl Sides {
+    fn new() -> Self {
+        // The plain client takes the process-wide provider; another bench of this process may have set it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let rows = serde_json::to_vec(&tasks()).unwrap();
+        let url = server::serve(rows, br#"[{"id":1,"title":"Paint the fence","done":false}]"#);
+        Self {
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            client: Client::builder(&url, KEY).unwrap().build(),
+            plain: reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap(),
+            task: Task { id: 1, title: "Paint the fence".to_owned(), done: false },
+            url,
+        }
+    }
+
+    /// Makes so many calls of one kind: `ours get 2000`.
+    fn make(&self, order: &str) {
+        let words: Vec<_> = order.split(' ').collect();
+        let [who, what, times] = words[..] else { panic!("not an order: {order}") };
+        self.runtime.block_on(async {
+            for _ in 0..times.parse::<u32>().unwrap() {
+                let rows = match (who, what) {
+                    ("ours", "get") => read(&self.client).await,
+                    ("ours", "post") => write(&self.client, &self.task).await,
+                    ("plain", "get") => plain_read(&self.plain, &self.url).await,
+                    ("plain", "post") => plain_write(&self.plain, &self.url, &self.task).await,
+                    _ => panic!("not an order: {order}"),
+                };
+                assert_ne!(rows, 0);
+            }
+        });
+    }
+}
+
 fn rest(criterion: &mut Criterion) {
-    // The plain client takes the process-wide provider; another bench of this process may have set it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let rows = serde_json::to_vec(&tasks()).unwrap();
-    let url = server::serve(rows, br#"[{"id":1,"title":"Paint the fence","done":false}]"#);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let client = Client::builder(&url, KEY).unwrap().build();
-    let plain = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap();
-    let task = Task { id: 1, title: "Paint the fence".to_owned(), done: false };
+    let Sides { runtime, url, client, plain, task } = Sides::new();
 
     // The first call reads certificates and connects.
     assert_eq!(runtime.block_on(read(&client)), runtime.block_on(plain_read(&plain, &url)));
@@ -102,4 +141,13 @@ criterion_group! {
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
     targets = rest
 }
-criterion_main!(benches);
+
+fn main() {
+    match std::env::var("REST_BENCH") {
+        Ok(order) => Sides::new().make(&order),
+        Err(_) => {
+            benches();
+            Criterion::default().configure_from_args().final_summary();
+        }
+    }
+}

@@ -1,12 +1,14 @@
-//! What reading an event stream costs: ours, the bare parser below it, and a scan for line ends as the limit.
+//! What reading an event stream costs: ours, `eventsource-stream`, and a scan for line ends as the limit.
 //!
-//! Compare the three lines of each group. `events/…`: 1,000 chat events of 187 bytes, one a chunk as models send them,
+//! Compare the three lines of each group. `SSE_BENCH="ours 16384 100"` (or `other`, `scan`) reads 1,000 events in chunks of
+//! 16,384 bytes 100 times and nothing else, for `valgrind --tool=callgrind`; see `benches/instructions.sh`. `events/…`: 1,000 chat events of 187 bytes, one a chunk as models send them,
 //! and in awkward chunks of 16 KiB and of 3 bytes. `linear/…`: four times the bytes should take four times as long.
+#![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 use std::{convert::Infallible, hint::black_box, time::Duration};
 
 use bytes::Bytes;
 use cloud_client::sse::{Limits, SseStream};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use eventsource_stream::EventStream;
 use futures::{StreamExt as _, executor::block_on, stream};
 
@@ -45,7 +47,7 @@ fn ours(chunks: &[Bytes]) -> usize {
     })
 }
 
-fn bare(chunks: &[Bytes]) -> usize {
+fn other(chunks: &[Bytes]) -> usize {
     let mut events = EventStream::new(stream::iter(chunks.to_vec()).map(Ok::<_, Infallible>));
     block_on(async {
         let mut bytes = 0;
@@ -87,7 +89,7 @@ fn events(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("events/{name}"));
         group.throughput(Throughput::Bytes(stream.len() as u64));
         let readers: [(&str, Reader); 3] =
-            [("sse_stream", ours), ("bare_eventsource_stream", bare), ("line_scan", line_scan)];
+            [("sse_stream", ours), ("eventsource_stream", other), ("line_scan", line_scan)];
         for (name, reader) in readers {
             assert_eq!(reader(&chunks), line_scan(&chunks), "{name} reads everything");
             group.bench_function(name, |bencher| bencher.iter(|| reader(black_box(&chunks))));
@@ -122,4 +124,29 @@ fn short() -> Criterion {
 }
 
 criterion_group! { name = benches; config = short(); targets = events, linear }
-criterion_main!(benches);
+
+/// `ours 16384 100`: who reads, in chunks of how many bytes, how often.
+fn make(order: &str) {
+    let words: Vec<_> = order.split(' ').collect();
+    let [who, size, times] = words[..] else { panic!("not an order: {order}") };
+    let reader: Reader = match who {
+        "ours" => ours,
+        "other" => other,
+        "scan" => line_scan,
+        _ => panic!("not an order: {order}"),
+    };
+    let chunks = chunks(&event().repeat(1000), size.parse().unwrap());
+    for _ in 0..times.parse::<u32>().unwrap() {
+        assert_ne!(reader(black_box(&chunks)), 0);
+    }
+}
+
+fn main() {
+    match std::env::var("SSE_BENCH") {
+        Ok(order) => make(&order),
+        Err(_) => {
+            benches();
+            Criterion::default().configure_from_args().final_summary();
+        }
+    }
+}

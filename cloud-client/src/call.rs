@@ -43,7 +43,7 @@ pub struct Call {
     pub(crate) service: Service,
     pub(crate) method: Method,
     pub(crate) path: String,
-    pub(crate) template: String,
+    operation: String,
     pub(crate) query: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
@@ -64,12 +64,16 @@ impl Call {
             Service::Storage => "/storage/v1",
             Service::Functions => "/functions/v1",
         };
+        // Room for what is usual: growing step by step costs more than building.
+        let (mut path, mut operation) = (String::with_capacity(64), String::with_capacity(64));
+        path.push_str(base);
+        operation.extend([method.as_str(), " ", base]);
         Self {
             service,
             repeatable: method == Method::GET || method == Method::HEAD,
             method,
-            path: base.to_owned(),
-            template: base.to_owned(),
+            path,
+            operation,
             query: None,
             headers: HeaderMap::new(),
             body: None,
@@ -83,16 +87,14 @@ impl Call {
     /// Adds a fixed path segment, shown in logs.
     pub fn segment(mut self, fixed: &str) -> Self {
         push_encoded(&mut self.path, fixed);
-        push_encoded(&mut self.template, fixed);
+        push_encoded(&mut self.operation, fixed);
         self
     }
 
     /// Adds a path segment that is a value: percent-encoded, shown in logs as `{name}`.
     pub fn value_segment(mut self, name: &str, value: &str) -> Self {
         push_encoded(&mut self.path, value);
-        self.template.push_str("/{");
-        self.template.push_str(name);
-        self.template.push('}');
+        self.operation.extend(["/{", name, "}"]);
         self
     }
 
@@ -141,7 +143,7 @@ impl Call {
     /// Adds an object's name: segments divided by `/`, shown in logs as `{name}`.
     pub(crate) fn object_name(mut self, name: &str) -> Self {
         name.split('/').for_each(|segment| push_encoded(&mut self.path, segment));
-        self.template.push_str("/{name}");
+        self.operation.push_str("/{name}");
         self
     }
 
@@ -176,8 +178,8 @@ impl Call {
     }
 
     /// Method and path template, for logs and errors.
-    pub(crate) fn operation(&self) -> String {
-        format!("{} {}", self.method, self.template)
+    pub(crate) fn operation(&self) -> &str {
+        &self.operation
     }
 }
 
@@ -193,18 +195,29 @@ fn push_encoded(path: &mut String, segment: &str) {
     push_query_text(path, segment);
 }
 
+/// Whether a byte stands for itself in a query.
+pub(crate) fn is_plain(byte: u8) -> bool {
+    const PLAIN: [bool; 256] = {
+        let mut plain = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            plain[byte] = matches!(byte as u8, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9')
+                || matches!(byte as u8, b'-' | b'_' | b'.' | b'~' | b'!' | b'*' | b'(' | b')' | b',' | b'\'');
+            byte += 1;
+        }
+        plain
+    };
+    PLAIN[usize::from(byte)]
+}
+
 /// Percent-encodes one name or value of a query: `+` would otherwise turn into a blank.
 pub(crate) fn push_query_text(out: &mut String, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let plain = |byte: &u8| {
-        matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9')
-            || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'!' | b'*' | b'(' | b')' | b',' | b'\'')
-    };
     out.reserve(text.len());
     let mut rest = text;
     loop {
         // Most of a query is plain: whole runs are copied at once.
-        let (run, other) = rest.split_at(rest.bytes().take_while(plain).count());
+        let (run, other) = rest.split_at(rest.bytes().take_while(|byte| is_plain(*byte)).count());
         out.push_str(run);
         let mut chars = other.chars();
         let Some(odd) = chars.next() else { return };

@@ -14,12 +14,12 @@ use crate::{Error, call::Call, error::Service};
 
 /// One call, while it runs.
 #[derive(Debug)]
-pub(crate) struct Observed {
+pub(crate) struct Observed<'a> {
     span: Span,
     #[cfg(feature = "metrics")]
-    operation: String,
-    #[cfg(feature = "metrics")]
-    service: Service,
+    call: &'a Call,
+    #[cfg(not(feature = "metrics"))]
+    call: std::marker::PhantomData<&'a Call>,
 }
 
 /// How a call ended.
@@ -32,13 +32,12 @@ pub(crate) struct End<'a> {
     pub(crate) elapsed: Duration,
 }
 
-impl Observed {
-    pub(crate) fn begin(call: &Call) -> Self {
-        let (operation, service) = (call.operation(), call.service);
+impl<'a> Observed<'a> {
+    pub(crate) fn begin(call: &'a Call) -> Self {
         let span = tracing::info_span!(
             "cloud.call",
-            operation,
-            service = name(service),
+            operation = call.operation(),
+            service = name(call.service),
             attempts = Empty,
             status = Empty,
             code = Empty,
@@ -48,15 +47,20 @@ impl Observed {
         Self {
             span,
             #[cfg(feature = "metrics")]
-            operation,
-            #[cfg(feature = "metrics")]
-            service,
+            call,
+            #[cfg(not(feature = "metrics"))]
+            call: std::marker::PhantomData,
         }
     }
 
     /// The span that the call's work runs in.
     pub(crate) fn span(&self) -> Span {
         self.span.clone()
+    }
+
+    /// Whether anybody wants to know how long the call took.
+    pub(crate) fn is_timed(&self) -> bool {
+        cfg!(feature = "metrics") || !self.span.is_disabled()
     }
 
     pub(crate) fn end(self, end: &End<'_>) {
@@ -80,7 +84,7 @@ impl Observed {
             Ok(5) => "5xx",
             _ => "none",
         };
-        let (operation, service) = (self.operation, name(self.service));
+        let (operation, service) = (self.call.operation().to_owned(), name(self.call.service));
         let labels = || [("operation", operation.clone()), ("service", service.into()), ("status", status.into())];
         metrics::counter!("cloud_client_calls_total", &labels()).increment(1);
         metrics::histogram!("cloud_client_call_seconds", &labels()).record(end.elapsed);

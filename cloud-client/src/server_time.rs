@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::clock::Moment;
 
@@ -33,6 +33,8 @@ struct Sample {
 pub(crate) struct ServerTime {
     samples: VecDeque<Sample>,
     last: Option<Moment>,
+    /// The text of the last date and what it says: busy hours bring the same second many times.
+    read: Option<(HeaderValue, i64)>,
 }
 
 impl ServerTime {
@@ -45,8 +47,7 @@ impl ServerTime {
         if took > SLOWEST || received.jumped_since(&sent) || headers.contains_key(header::AGE) {
             return;
         }
-        let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
-        let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()).and_then(millis) else { return };
+        let Some(date) = headers.get(header::DATE).and_then(|date| self.date(date)) else { return };
         let Some(here) = millis(received.wall) else { return };
         if !u64::try_from(date / 1000).is_ok_and(|date| PLAUSIBLE.contains(&date)) {
             return;
@@ -58,6 +59,15 @@ impl ServerTime {
             self.samples.pop_front();
         }
         self.samples.push_back(Sample { ahead_ms, took });
+    }
+
+    fn date(&mut self, text: &HeaderValue) -> Option<i64> {
+        if let Some((_, date)) = self.read.as_ref().filter(|(known, _)| known == text) {
+            return Some(*date);
+        }
+        let date = httpdate::parse_http_date(text.to_str().ok()?).ok().and_then(millis)?;
+        self.read = Some((text.clone(), date));
+        Some(date)
     }
 
     /// The cloud's time at `now`; `None` before the first usable answer.

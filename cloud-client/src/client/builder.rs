@@ -4,10 +4,10 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rustls::pki_types::CertificateDer;
 
-use super::{Client, Inner};
+use super::{Client, Inner, attempt::secret};
 use crate::{
     Error,
     clock::SharedClock,
@@ -33,9 +33,10 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    pub(super) fn new(origin: Origin, key: ApiKey) -> Self {
+    pub(super) fn new(origin: Origin, key: &ApiKey) -> Result<Self, Error> {
+        let bearer = key.bearer_when_signed_out().map(|bearer| secret(&format!("Bearer {bearer}")));
         let inner = Inner {
-            key,
+            key_headers: (secret(key.expose())?, bearer.transpose()?),
             transport: SharedTransport::new(HttpTransport::new(origin.is_loopback())),
             origin,
             clock: SharedClock::default(),
@@ -45,12 +46,12 @@ impl ClientBuilder {
             deadline: DEADLINE,
             attempt_timeout: ATTEMPT_TIMEOUT,
             request_id_header: HeaderName::from_static("x-request-id"),
-            headers: HeaderMap::new(),
+            headers: HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]),
             trace: None,
             server_time: Mutex::default(),
             capabilities: Mutex::default(),
         };
-        Self { inner, transport: None, roots: Vec::new() }
+        Ok(Self { inner, transport: None, roots: Vec::new() })
     }
 
     /// Limits one attempt of a call that may be repeated, from connect to the last byte of a buffered answer. A call that
@@ -78,9 +79,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Adds a header to every request.
+    /// Adds a header to every request; `accept` is each call's own and stays as it is.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.inner.headers.append(name, value);
+        if name != header::ACCEPT {
+            self.inner.headers.append(name, value);
+        }
         self
     }
 

@@ -3,6 +3,7 @@
 //! call → token → request → transport → head → body (bounded) → refused token? one replacement, one repeat → passing
 //! failure? wait and repeat while safe, in budget and in time → [`Reply`]. Whatever knows an endpoint (tables,
 //! functions, auth) builds a [`Call`] and reads the [`Reply`].
+mod attempt;
 mod body;
 mod builder;
 
@@ -12,21 +13,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use secrecy::ExposeSecret as _;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Instrument as _;
 
-use self::body::{collect, collect_error};
+use self::attempt::is_success;
 pub use self::builder::ClientBuilder;
 use crate::{
-    AccessToken, Error, TokenSource,
+    Error, TokenSource,
     call::{Call, Opened, Reply, Speaker},
     capability::{Capabilities, Capability, Support},
     clock::SharedClock,
     config::{ApiKey, Origin},
     error::{
         Answer, Service, classify,
-        codes::{INTERNAL, KEY_INVALID, QUERY_INVALID, TIMEOUT},
+        codes::{INTERNAL, TIMEOUT},
         is_token_refusal,
     },
     functions::Function,
@@ -36,7 +36,7 @@ use crate::{
     retry::{Budget, Policy},
     server_time::ServerTime,
     storage::Storage,
-    transport::{Request, RequestBody, Response, SharedTransport},
+    transport::SharedTransport,
 };
 
 /// A handle on one cloud. Cheap to clone; all clones share connections and the retry budget.
@@ -49,7 +49,6 @@ pub struct Client {
 #[derive(Debug)]
 struct Inner {
     origin: Origin,
-    key: ApiKey,
     transport: SharedTransport,
     clock: SharedClock,
     random: Random,
@@ -58,7 +57,10 @@ struct Inner {
     deadline: Duration,
     attempt_timeout: Duration,
     request_id_header: HeaderName,
+    /// What every request carries unless the call says otherwise.
     headers: HeaderMap,
+    /// The key as headers: `apikey`, and `authorization` while nobody is signed in.
+    key_headers: (HeaderValue, Option<HeaderValue>),
     trace: Option<TraceContext>,
     server_time: Mutex<ServerTime>,
     capabilities: Mutex<Capabilities>,
@@ -71,7 +73,7 @@ impl Client {
     ///
     /// `config.url_*` and `config.key_*`, see [`Origin::parse`] and [`ApiKey::parse`].
     pub fn builder(url: &str, key: &str) -> Result<ClientBuilder, Error> {
-        Ok(ClientBuilder::new(Origin::parse(url)?, ApiKey::parse(key)?))
+        ClientBuilder::new(Origin::parse(url)?, &ApiKey::parse(key)?)
     }
 
     /// The same client, speaking for whoever `tokens` says is signed in.
@@ -194,7 +196,10 @@ impl Client {
     /// Runs one call in its span, and tells how it ended.
     async fn attempts(&self, call: &Call, reading: Reading) -> Result<Answered, Error> {
         let (observed, started) = (Observed::begin(call), self.inner.clock.monotonic());
-        let answered = self.repeat(call, reading).instrument(observed.span()).await;
+        let answered = self.repeat(call, reading, started).instrument(observed.span()).await;
+        if !observed.is_timed() {
+            return answered;
+        }
         let elapsed = self.inner.clock.monotonic().saturating_sub(started);
         let (outcome, request_id, attempts) = match &answered {
             Ok(Answered::Whole(reply)) => (Ok(reply.status), reply.request_id.as_str(), reply.attempts),
@@ -206,22 +211,29 @@ impl Client {
     }
 
     /// The loop of one call. Bounded by the call's deadline throughout (T1), also while a token is fetched.
-    async fn repeat(&self, call: &Call, reading: Reading) -> Result<Answered, Error> {
+    async fn repeat(&self, call: &Call, reading: Reading, started: Duration) -> Result<Answered, Error> {
         let inner = &*self.inner;
-        let (started, limit) = (inner.clock.monotonic(), call.timeout.unwrap_or(inner.deadline));
+        let limit = call.timeout.unwrap_or(inner.deadline);
         let left = || limit.saturating_sub(inner.clock.monotonic().saturating_sub(started));
-        let request_id = inner.random.uuid().to_string();
-        let annotate =
-            |error: Error, sent| error.during(call.operation()).with_request_id(&request_id).with_attempts(sent);
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let request_id: &str = inner.random.uuid().hyphenated().encode_lower(&mut buffer);
+        let annotate = |error: Error, sent| {
+            error.during(call.operation().to_owned()).with_request_id(request_id).with_attempts(sent)
+        };
         let late = || Error::new(TIMEOUT);
 
-        let mut token =
-            inner.clock.within(left(), self.token(&call.speaker)).await.ok_or_else(|| annotate(late(), 0))??;
+        let mut token = match (&call.speaker, &self.tokens) {
+            (Speaker::User, Some(tokens)) => {
+                inner.clock.within(left(), tokens.token()).await.ok_or_else(|| annotate(late(), 0))??
+            }
+            (Speaker::Token(token), _) => Some(token.clone()),
+            (Speaker::User, None) | (Speaker::Nobody, _) => None,
+        };
         let mut replaced = false;
         let mut sent = 0;
         loop {
             sent += 1;
-            let attempt = self.attempt(call, token.as_ref(), &request_id, reading, sent);
+            let attempt = self.attempt(call, token.as_ref(), request_id, reading, sent);
             // Cutting an attempt short only makes sense where another one may follow.
             let limit = if call.repeatable { left().min(inner.attempt_timeout) } else { left() };
             let outcome = match &call.stream {
@@ -264,88 +276,10 @@ impl Client {
         }
     }
 
-    /// Sends once and reads as much as was asked for.
-    async fn attempt(
-        &self,
-        call: &Call,
-        token: Option<&AccessToken>,
-        request_id: &str,
-        reading: Reading,
-        sent: u32,
-    ) -> Result<Answered, Error> {
-        let request = self.request(call, token, request_id)?;
-        let left = self.inner.clock.now();
-        let Response { status, headers, body } = self.inner.transport.send(request).await?;
-        let arrived = self.inner.clock.now();
-        self.inner.server_time.lock().unwrap_or_else(PoisonError::into_inner).observe(&headers, left, arrived);
-        let request_id = server_request_id(&headers, &self.inner.request_id_header).unwrap_or(request_id).to_owned();
-        let success = is_success(call.service, status, &headers);
-        if success && reading == Reading::Open {
-            return Ok(Answered::Open(Opened {
-                status,
-                headers,
-                body,
-                request_id,
-                attempts: sent,
-                operation: call.operation(),
-            }));
-        }
-        let body = if success { collect(body, call.limit_bytes).await? } else { collect_error(body).await };
-        Ok(Answered::Whole(Reply { status, headers, body, request_id, attempts: sent, operation: call.operation() }))
-    }
-
-    fn request(&self, call: &Call, token: Option<&AccessToken>, request_id: &str) -> Result<Request, Error> {
-        let inner = &*self.inner;
-        let url = inner.origin.join(&call.path, call.query.as_deref());
-        if !url.path().ends_with(&call.path) {
-            // A segment of one or two dots is folded away by the rules of URLs, also when it is encoded.
-            return Err(Error::new(QUERY_INVALID).with_detail("`.` and `..` cannot be part of an address"));
-        }
-        let mut request = Request::new(call.method.clone(), url);
-        request.headers = inner.headers.clone();
-        request.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        for name in call.headers.keys() {
-            request.headers.remove(name);
-        }
-        for (name, value) in &call.headers {
-            request.headers.append(name.clone(), value.clone());
-        }
-        let secret = |text: &str| {
-            let mut value = HeaderValue::try_from(text).map_err(|_| Error::new(KEY_INVALID))?;
-            value.set_sensitive(true);
-            Ok::<_, Error>(value)
-        };
-        request.headers.insert("apikey", secret(inner.key.expose())?);
-        let bearer = token.map(|token| token.secret.expose_secret()).or_else(|| inner.key.bearer_when_signed_out());
-        if let Some(bearer) = bearer {
-            request.headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {bearer}"))?);
-        }
-        if let Ok(value) = HeaderValue::try_from(request_id) {
-            request.headers.insert(inner.request_id_header.clone(), value);
-        }
-        if let Some(value) = inner.trace.as_ref().and_then(TraceContext::header) {
-            request.headers.insert("traceparent", value);
-        }
-        request.body = match (&call.stream, &call.body) {
-            (Some((stream, _)), _) => RequestBody::Stream(stream.clone()),
-            (None, Some(bytes)) => RequestBody::Bytes(bytes.clone()),
-            (None, None) => RequestBody::Empty,
-        };
-        Ok(request)
-    }
-
     /// The wait before a transfer goes on after `error`, the `failed`th in a row; `None` when it should not (T8).
     pub(crate) fn pause(&self, error: &Error, failed: u32, left: Duration) -> Option<Duration> {
         let inner = &*self.inner;
         inner.policy.decide(error, failed, left, &inner.budget, &inner.random)
-    }
-
-    async fn token(&self, speaker: &Speaker) -> Result<Option<AccessToken>, Error> {
-        match (speaker, &self.tokens) {
-            (Speaker::User, Some(tokens)) => tokens.token().await,
-            (Speaker::Token(token), _) => Ok(Some(token.clone())),
-            (Speaker::User, None) | (Speaker::Nobody, _) => Ok(None),
-        }
     }
 
     fn source(&self, speaker: &Speaker) -> Option<&Arc<dyn TokenSource>> {
@@ -369,15 +303,4 @@ enum Reading {
 enum Answered {
     Whole(Reply),
     Open(Opened),
-}
-
-/// A function platform may report its own failure under any status.
-fn is_success(service: Service, status: StatusCode, headers: &HeaderMap) -> bool {
-    let relay = service == Service::Functions && headers.get("x-relay-error").is_some_and(|value| value == "true");
-    status.is_success() && !relay
-}
-
-fn server_request_id<'a>(headers: &'a HeaderMap, ours: &HeaderName) -> Option<&'a str> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
-    text(ours.as_str()).or_else(|| text("sb-request-id")).or_else(|| text("x-request-id")).or_else(|| text("cf-ray"))
 }

@@ -4,9 +4,9 @@
 //! Wire source: PostgREST "Resource Embedding".
 use super::{
     Item,
-    item::list_text,
+    item::push_list,
     level::{Level, level_methods},
-    name::{name_text, push_name, push_quoted},
+    name::{push_name, push_quoted},
 };
 
 /// A related row, or rows, to read along by foreign key.
@@ -88,25 +88,28 @@ impl Embed {
         self.alias.as_deref().unwrap_or(&self.relation)
     }
 
-    pub(super) fn text(&self) -> String {
-        let mut out = String::new();
+    pub(super) fn push(&self, out: &mut String) {
         match (&self.alias, self.spread) {
             (_, true) => out.push_str("..."),
-            (Some(alias), false) => out = format!("{}:", name_text(alias)),
+            (Some(alias), false) => {
+                push_name(out, alias);
+                out.push(':');
+            }
             (None, false) => {}
         }
-        push_name(&mut out, &self.relation);
+        push_name(out, &self.relation);
         if let Some(hint) = &self.hint {
             out.push('!');
             // The grammar looks for these two words first, also at the beginning of a longer one.
             if hint.starts_with("inner") || hint.starts_with("left") {
-                push_quoted(&mut out, hint);
+                push_quoted(out, hint);
             } else {
-                push_name(&mut out, hint);
+                push_name(out, hint);
             }
         }
-        out.push_str(if self.inner { "!inner" } else { "" });
-        format!("{out}({})", list_text(&self.level.items, true))
+        out.push_str(if self.inner { "!inner(" } else { "(" });
+        push_list(out, &self.level.items, true);
+        out.push(')');
     }
 
     pub(super) fn fault(&self) -> Option<&'static str> {

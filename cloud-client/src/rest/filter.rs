@@ -7,6 +7,7 @@ use super::{
     Array, Column, Compare, Search, Value,
     name::{push_name, push_path},
     operator::Operation,
+    push_pair_with,
 };
 
 const EMPTY_TREE: &str = "any() and all() need at least one condition";
@@ -192,25 +193,43 @@ impl Filter {
         }
     }
 
-    /// Name and value of the query parameter, not yet percent-encoded, for the relation at `path`.
-    pub(super) fn parameter(&self, path: &[String]) -> (String, String) {
-        let mut name = String::new();
-        push_path(&mut name, path.iter().chain(self.home().unwrap_or_default()));
+    /// Adds the query parameter for the relation at `path`.
+    pub(super) fn push_parameter(&self, query: &mut String, path: &[String]) {
+        let home = |out: &mut String| push_path(out, path.iter().chain(self.home().unwrap_or_default()));
         match &self.0 {
-            Node::Leaf { column, negated, operation } => {
-                name.push_str(&column.text());
-                (name, format!("{}{}", not(*negated), operation.alone()))
-            }
-            Node::Tree { negated, word, parts } => (format!("{name}{}{word}", not(*negated)), branches(parts)),
+            Node::Leaf { column, negated, operation } => push_pair_with(
+                query,
+                |name| {
+                    home(name);
+                    column.push(name);
+                },
+                |value| {
+                    value.push_str(not(*negated));
+                    operation.push_alone(value);
+                },
+            ),
+            Node::Tree { negated, word, parts } => push_pair_with(
+                query,
+                |name| {
+                    home(name);
+                    name.extend([not(*negated), word]);
+                },
+                |value| push_branches(value, parts),
+            ),
         }
     }
 
-    fn inside_tree(&self) -> String {
+    fn push_inside_tree(&self, out: &mut String) {
         match &self.0 {
             Node::Leaf { column, negated, operation } => {
-                format!("{}.{}{}", column.text(), not(*negated), operation.inside_tree())
+                column.push(out);
+                out.extend([".", not(*negated)]);
+                operation.push_inside_tree(out);
             }
-            Node::Tree { negated, word, parts } => format!("{}{word}{}", not(*negated), branches(parts)),
+            Node::Tree { negated, word, parts } => {
+                out.extend([not(*negated), word]);
+                push_branches(out, parts);
+            }
         }
     }
 }
@@ -219,9 +238,13 @@ const fn not(negated: bool) -> &'static str {
     if negated { "not." } else { "" }
 }
 
-fn branches(parts: &[Filter]) -> String {
-    let parts: Vec<_> = parts.iter().map(Filter::inside_tree).collect();
-    format!("({})", parts.join(","))
+fn push_branches(out: &mut String, parts: &[Filter]) {
+    out.push('(');
+    for (n, part) in parts.iter().enumerate() {
+        out.push_str(if n > 0 { "," } else { "" });
+        part.push_inside_tree(out);
+    }
+    out.push(')');
 }
 
 /// A list of column names, as `columns` and `on_conflict` want it.

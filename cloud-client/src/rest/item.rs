@@ -4,7 +4,7 @@
 //! (`pFieldSelect`).
 use super::{
     Column, Embed,
-    name::{is_word, name_text},
+    name::{is_word, push_name},
 };
 
 const NO_RELATION: &str = "a select list names columns of its own relation only: use Embed for those of another";
@@ -103,10 +103,13 @@ impl Field {
         self.aggregate("count")
     }
 
-    fn text(&self, embedded: bool) -> String {
-        let mut out = self.alias.as_ref().map(|alias| format!("{}:", name_text(alias))).unwrap_or_default();
+    fn push(&self, out: &mut String, embedded: bool) {
+        if let Some(alias) = &self.alias {
+            push_name(out, alias);
+            out.push(':');
+        }
         if let Some(column) = &self.column {
-            out.push_str(&column.text());
+            column.push(out);
             // Before `)` the server takes an index for a key; a cast that changes nothing stands between them.
             let index = column.ends_with_index().filter(|_| embedded && self.aggregate.is_none());
             let between = index.map(|as_text| if as_text { "text" } else { "jsonb" });
@@ -124,7 +127,6 @@ impl Field {
             out.push_str("::");
             out.push_str(cast);
         }
-        out
     }
 
     fn fault(&self) -> Option<&'static str> {
@@ -148,11 +150,11 @@ impl Item {
         matches!(&self.0, Kind::Field(field) if field.aggregate.is_some())
     }
 
-    fn text(&self, embedded: bool) -> String {
+    fn push(&self, out: &mut String, embedded: bool) {
         match &self.0 {
-            Kind::Every => "*".to_owned(),
-            Kind::Field(field) => field.text(embedded),
-            Kind::Embed(embed) => embed.text(),
+            Kind::Every => out.push('*'),
+            Kind::Field(field) => field.push(out, embedded),
+            Kind::Embed(embed) => embed.push(out),
         }
     }
 
@@ -161,9 +163,14 @@ impl Item {
     }
 }
 
-/// The list of `items`, at the top or inside the parentheses of an embed.
-pub(super) fn list_text(items: &[Item], embedded: bool) -> String {
-    items.iter().map(|item| item.text(embedded)).collect::<Vec<_>>().join(",")
+/// Writes the list of `items`, at the top or inside the parentheses of an embed.
+pub(super) fn push_list(out: &mut String, items: &[Item], embedded: bool) {
+    for (n, item) in items.iter().enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        item.push(out, embedded);
+    }
 }
 
 macro_rules! item_from_plain {

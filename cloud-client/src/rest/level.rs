@@ -1,7 +1,7 @@
 //! What a read and each embed inside it have alike: columns, filters, order, limits.
 //!
 //! [`Level`] → query parameters, each with the path of its embed before its name; embeds follow their parents.
-use super::{Filter, Item, Order, item::list_text, name::push_path, push_pair};
+use super::{Filter, Item, Order, item::push_list, name::push_path, push_pair_with};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Level {
@@ -17,28 +17,36 @@ impl Level {
         Self { items: columns.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// The list for `select=`.
-    pub(super) fn select(&self) -> String {
-        list_text(&self.items, false)
+    /// Adds `select=` with its list.
+    pub(super) fn push_select(&self, query: &mut String) {
+        push_pair_with(query, |name| name.push_str("select"), |list| push_list(list, &self.items, false));
     }
 
     /// Adds everything but the select list, for the level whose embed is at `path`.
     pub(super) fn push_parameters(&self, query: &mut String, path: &mut Vec<String>) {
         for filter in &self.filters {
-            let (name, value) = filter.parameter(path);
-            push_pair(query, &name, &value);
+            filter.push_parameter(query, path);
         }
-        let mut prefix = String::new();
-        push_path(&mut prefix, path.iter());
+        let mut push = |name: &str, value: &dyn Fn(&mut String)| {
+            let named = |out: &mut String| {
+                push_path(out, path.iter());
+                out.push_str(name);
+            };
+            push_pair_with(query, named, value);
+        };
         if !self.order.is_empty() {
-            let order: Vec<_> = self.order.iter().map(Order::text).collect();
-            push_pair(query, &format!("{prefix}order"), &order.join(","));
+            push("order", &|out| {
+                for (n, order) in self.order.iter().enumerate() {
+                    out.push_str(if n > 0 { "," } else { "" });
+                    order.push(out);
+                }
+            });
         }
         if let Some(limit) = self.limit {
-            push_pair(query, &format!("{prefix}limit"), &limit.to_string());
+            push("limit", &|out| out.push_str(&limit.to_string()));
         }
         if self.offset > 0 {
-            push_pair(query, &format!("{prefix}offset"), &self.offset.to_string());
+            push("offset", &|out| out.push_str(&self.offset.to_string()));
         }
         for embed in self.items.iter().filter_map(Item::embed) {
             path.push(embed.key().to_owned());

@@ -40,13 +40,15 @@ pub use rpc::Rpc;
 pub use value::{Array, Value};
 pub use write::{Delete, Insert, Replace, Update};
 
+use std::borrow::Cow;
+
 use http::{HeaderName, HeaderValue, Method, header};
 use serde::Serialize;
 
 use self::level::Level;
 use crate::{
     Client, Error,
-    call::{Call, push_query_text},
+    call::{Call, is_plain, push_query_text},
     error::{
         Service,
         codes::{NOT_ONE_ROW, QUERY_INVALID},
@@ -202,22 +204,38 @@ fn accept(call: Call, object: bool, without_nulls: bool) -> Call {
     call.header(header::ACCEPT, HeaderValue::from_static(kind))
 }
 
-fn prefer(call: Call, preferences: &[String]) -> Result<Call, Error> {
-    if preferences.is_empty() {
-        return Ok(call);
-    }
-    let value = HeaderValue::try_from(preferences.join(",")).map_err(|_| refused("a preference is no header text"))?;
+fn prefer(call: Call, preferences: &[Cow<'static, str>]) -> Result<Call, Error> {
+    let value = match preferences {
+        [] => return Ok(call),
+        [Cow::Borrowed(only)] => HeaderValue::from_static(only),
+        several => HeaderValue::try_from(several.join(",")).map_err(|_| refused("a preference is no header text"))?,
+    };
     Ok(call.header(HeaderName::from_static("prefer"), value))
 }
 
 /// Adds `name=value` to a query, percent-encoded.
 fn push_pair(query: &mut String, name: &str, value: &str) {
+    push_pair_with(query, |out| out.push_str(name), |out| out.push_str(value));
+}
+
+/// Adds `name=value` to a query, both written by the one who asks and then percent-encoded.
+fn push_pair_with(query: &mut String, name: impl FnOnce(&mut String), value: impl FnOnce(&mut String)) {
     if !query.is_empty() {
         query.push('&');
     }
-    push_query_text(query, name);
+    push_encoded(query, name);
     query.push('=');
-    push_query_text(query, value);
+    push_encoded(query, value);
+}
+
+fn push_encoded(query: &mut String, write: impl FnOnce(&mut String)) {
+    let from = query.len();
+    write(query);
+    // Most of a query is plain and stays as it was written.
+    if !query.bytes().skip(from).all(is_plain) {
+        let written = query.split_off(from);
+        push_query_text(query, &written);
+    }
 }
 
 #[cfg(test)]

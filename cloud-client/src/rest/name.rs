@@ -48,8 +48,11 @@ impl Column {
     pub fn new(plain: impl AsRef<str>) -> Self {
         let plain = plain.as_ref();
         let (names, mut path) = plain.find("->").map_or((plain, ""), |at| plain.split_at(at));
-        let mut embeds: Vec<_> = names.split('.').map(str::to_owned).collect();
-        let mut column = Self { name: embeds.pop().unwrap_or_default(), embeds, steps: Vec::new() };
+        let (embeds, name) = match names.rsplit_once('.') {
+            Some((embeds, name)) => (embeds.split('.').map(str::to_owned).collect(), name),
+            None => (Vec::new(), names),
+        };
+        let mut column = Self { embeds, name: name.to_owned(), steps: Vec::new() };
         while let Some(rest) = path.strip_prefix("->") {
             let (as_text, rest) = rest.strip_prefix('>').map_or((false, rest), |rest| (true, rest));
             let (key, next) = rest.find("->").map_or((rest, ""), |at| rest.split_at(at));
@@ -113,20 +116,18 @@ impl Column {
         key.unwrap_or(&self.name)
     }
 
-    /// Column and JSON path, without the relations before it.
-    pub(super) fn text(&self) -> String {
-        let mut out = String::new();
-        push_name(&mut out, &self.name);
+    /// Writes column and JSON path, without the relations before it.
+    pub(super) fn push(&self, out: &mut String) {
+        push_name(out, &self.name);
         for step in &self.steps {
             out.push_str(if step.as_text { "->>" } else { "->" });
             match &step.key {
                 // In quotes a number is a key, not an index.
-                Key::Name(name) if name.bytes().all(|byte| byte.is_ascii_digit()) => push_quoted(&mut out, name),
-                Key::Name(name) => push_name(&mut out, name),
+                Key::Name(name) if name.bytes().all(|byte| byte.is_ascii_digit()) => push_quoted(out, name),
+                Key::Name(name) => push_name(out, name),
                 Key::Index(index) => out.push_str(&index.to_string()),
             }
         }
-        out
     }
 }
 
@@ -168,12 +169,6 @@ pub(super) fn push_path<'a>(out: &mut String, path: impl IntoIterator<Item = &'a
 pub(super) fn push_name(out: &mut String, name: &str) {
     let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if plain && !RESERVED.contains(&name) { out.push_str(name) } else { push_quoted(out, name) }
-}
-
-pub(super) fn name_text(name: &str) -> String {
-    let mut out = String::new();
-    push_name(&mut out, name);
-    out
 }
 
 /// `"…"`, with `\` before `"` and `\`: how names, list elements, tree operands and array elements are quoted alike.

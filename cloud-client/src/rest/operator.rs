@@ -152,40 +152,43 @@ impl Operation {
         if let Operand::Unspeakable(why) = self.operand { Some(why) } else { None }
     }
 
-    /// The text behind `name=`.
-    pub(super) fn alone(&self) -> String {
+    /// Writes what stands behind `name=`.
+    pub(super) fn push_alone(&self, out: &mut String) {
         match &self.operand {
-            Operand::One(value) => format!("{}.{}", self.word, value.as_str()),
-            _ => self.inside_tree(),
+            Operand::One(value) => out.extend([&*self.word, ".", value.as_str()]),
+            _ => self.push_inside_tree(out),
         }
     }
 
-    /// The text behind `name.` inside a logic tree.
-    pub(super) fn inside_tree(&self) -> String {
+    /// Writes what stands behind `name.` inside a logic tree.
+    pub(super) fn push_inside_tree(&self, out: &mut String) {
+        out.extend([&*self.word, "."]);
         match &self.operand {
-            Operand::One(value) => format!("{}.{}", self.word, element(value)),
-            Operand::List(values) => format!("{}.{}", self.word, list(values)),
-            Operand::Word(word) | Operand::Unspeakable(word) => format!("{}.{word}", self.word),
+            Operand::One(value) => push_element(out, value),
+            Operand::List(values) => push_list(out, values),
+            Operand::Word(word) | Operand::Unspeakable(word) => out.push_str(word),
         }
     }
 }
 
-fn list(values: &[Value]) -> String {
-    match values {
-        // One empty text would be read as an empty list; two of them mean the same and are not.
-        [only] if only.as_str().is_empty() => r#"("","")"#.to_owned(),
-        values => format!("({})", values.iter().map(element).collect::<Vec<_>>().join(",")),
+fn push_list(out: &mut String, values: &[Value]) {
+    // One empty text would be read as an empty list; two of them mean the same and are not.
+    if let [only] = values
+        && only.as_str().is_empty()
+    {
+        return out.push_str(r#"("","")"#);
     }
+    out.push('(');
+    for (n, value) in values.iter().enumerate() {
+        out.push_str(if n > 0 { "," } else { "" });
+        push_element(out, value);
+    }
+    out.push(')');
 }
 
-/// A value where `,` and `)` would end it.
-fn element(value: &Value) -> Cow<'_, str> {
+/// Writes a value where `,` and `)` would end it.
+fn push_element(out: &mut String, value: &Value) {
     let text = value.as_str();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !text.is_empty() && text.bytes().all(plain) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 2);
-    push_quoted(&mut out, text);
-    Cow::Owned(out)
+    if !text.is_empty() && text.bytes().all(plain) { out.push_str(text) } else { push_quoted(out, text) }
 }

@@ -1,5 +1,5 @@
 //! What rows are sorted by. Wire source: PostgREST "Ordering" and "Top-level Ordering".
-use super::{Column, name::name_text};
+use super::{Column, name::push_name};
 
 /// A column to sort by: of the table itself (`"due"`, `"data->>rank"`) or of an embedded relation to one (`"org.name"`).
 ///
@@ -46,13 +46,18 @@ impl Order {
         self
     }
 
-    pub(super) fn text(&self) -> String {
-        let column = match self.column.embeds() {
-            [] => self.column.text(),
-            [relation, ..] => format!("{}({})", name_text(relation), self.column.text()),
-        };
-        let direction = if self.descending { "desc" } else { "asc" };
-        format!("{column}.{direction}{}", self.nulls.unwrap_or_default())
+    pub(super) fn push(&self, out: &mut String) {
+        match self.column.embeds() {
+            [] => self.column.push(out),
+            [relation, ..] => {
+                push_name(out, relation);
+                out.push('(');
+                self.column.push(out);
+                out.push(')');
+            }
+        }
+        out.push_str(if self.descending { ".desc" } else { ".asc" });
+        out.push_str(self.nulls.unwrap_or_default());
     }
 
     pub(super) fn fault(&self) -> Option<&'static str> {

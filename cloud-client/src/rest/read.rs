@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Count, Embed, Endpoint, Filter, Item, Level, Order, Pages, Rows, Value, accept, level::level_methods, one_of,
-    prefer, push_pair, rows::counted,
+    prefer, rows::counted,
 };
 use crate::{Error, call::Reply};
 
@@ -80,7 +80,7 @@ impl Select {
     pub fn url_query(&self) -> String {
         // Room for a query of common length: growing it step by step costs more than building it.
         let mut query = String::with_capacity(256);
-        push_pair(&mut query, "select", &self.level.select());
+        self.level.push_select(&mut query);
         self.level.push_parameters(&mut query, &mut Vec::new());
         query
     }
@@ -88,7 +88,7 @@ impl Select {
     async fn send(&self, method: Method, count: Option<Count>, object: bool) -> Result<Reply, Error> {
         let mut call = self.endpoint.call(method, self.url_query(), self.level.fault(&mut Vec::new()))?;
         if let Some(count) = count {
-            call = prefer(call, &[count.preference().to_owned()])?;
+            call = prefer(call, &[count.preference().into()])?;
         }
         self.endpoint.client.send(accept(call, object, self.without_nulls)).await
     }

@@ -2,12 +2,14 @@
 //!
 //! arguments by serde → JSON body of a `POST`, or, for functions that change nothing, parameters of a `GET` → JSON. A
 //! function that gives rows can be filtered, ordered and cut like a table. Wire source: PostgREST "Functions as RPC".
+use std::borrow::Cow;
+
 use http::{HeaderValue, Method, header};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Array, Count, Endpoint, Level, Rows, Value, accept, level::level_methods, name::name_text, one_of, prefer,
-    push_pair, refused,
+    Array, Count, Endpoint, Level, Rows, Value, accept, level::level_methods, name::push_name, one_of, prefer,
+    push_pair_with, refused,
 };
 use crate::{Client, Error, call::Reply, error::codes::ENCODE};
 
@@ -35,7 +37,7 @@ pub struct Rpc {
     endpoint: Endpoint,
     arguments: Result<serde_json::Value, serde_json::Error>,
     level: Level,
-    prefer: Vec<String>,
+    prefer: Vec<Cow<'static, str>>,
     read_only: bool,
     repeatable: bool,
 }
@@ -75,13 +77,13 @@ impl Rpc {
     /// Fails, and changes nothing, when more than `rows` rows are affected: `rest.too_many_rows`. For functions that
     /// give rows.
     pub fn max_affected(mut self, rows: usize) -> Self {
-        self.prefer.push(format!("handling=strict,max-affected={rows}"));
+        self.prefer.push(format!("handling=strict,max-affected={rows}").into());
         self
     }
 
     /// Counts all rows that the function gives, in this way: [`Rows::total`].
     pub fn counted(mut self, count: Count) -> Self {
-        self.prefer.push(count.preference().to_owned());
+        self.prefer.push(count.preference().into());
         self
     }
 
@@ -93,7 +95,7 @@ impl Rpc {
             push_arguments(&mut query, arguments)?;
         }
         if !self.level.items.is_empty() {
-            push_pair(&mut query, "select", &self.level.select());
+            self.level.push_select(&mut query);
         }
         self.level.push_parameters(&mut query, &mut Vec::new());
         let method = if self.read_only { Method::GET } else { Method::POST };
@@ -186,7 +188,7 @@ fn push_arguments(query: &mut String, arguments: &serde_json::Value) -> Result<(
         if begins_like_a_filter(&text) {
             return Err(refused(LIKE_A_FILTER));
         }
-        push_pair(query, &name_text(name), &text);
+        push_pair_with(query, |out| push_name(out, name), |out| out.push_str(&text));
     }
     Ok(())
 }

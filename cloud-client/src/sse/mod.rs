@@ -1,21 +1,19 @@
 //! Event streams: bytes of a body in, events out, within bounds.
 //!
-//! body → `LineGuard` (whole lines, no BOM, valid UTF-8, sizes bounded) → `eventsource-stream` (the grammar of
-//! fields and events) → [`SseEvent`]. The guard is there because the parser alone panics on a second BOM, needs
-//! quadratic time for long lines and large chunks, has no size limit and hides comments and a lone `retry:`.
-//! Nothing is read ahead: the next chunk is pulled when the events of the last one are used up. Dropping the stream
-//! closes the request. A clean end of input is `None`; whether the *answer* was complete is for the caller to say, who
-//! knows its end marker. Grammar: WHATWG HTML §9.2 "Server-sent events".
-mod guard;
+//! body → `SseDecoder` (lines, fields, events; sizes bounded) → [`SseEvent`]. Nothing is read ahead: the next chunk is
+//! pulled when the events of the last one are used up (S9). Dropping the stream closes the request. A clean end of input
+//! is `None`; whether the *answer* was complete is for the caller to say, who knows its end marker. A stream is never
+//! opened anew by itself: whoever can go on behind [`SseStream::last_event_id`] asks again, after
+//! [`SseStream::retry`] (S8). Grammar: WHATWG HTML §9.2 "Server-sent events".
+mod decoder;
 
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use eventsource_stream::{EventStream, EventStreamError};
 use futures::{Stream, StreamExt, future::BoxFuture};
 use http::header;
 
@@ -26,8 +24,8 @@ use crate::{
     error::codes::{IDLE, INTERCEPTED, TOO_LARGE, UNREADABLE},
     transport::Body,
 };
-pub use guard::Limits;
-use guard::LineGuard;
+pub use decoder::Limits;
+use decoder::{Overflow, SseDecoder};
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +42,9 @@ pub struct SseEvent {
 /// A body read as events. See the module's page.
 #[must_use = "events are only read when asked for"]
 pub struct SseStream {
-    events: EventStream<Lines>,
+    decoder: SseDecoder,
+    body: Body,
+    silence: Silence,
     request_id: String,
     operation: String,
     over: bool,
@@ -72,10 +72,8 @@ impl SseStream {
         request_id: String,
         operation: String,
     ) -> Self {
-        let idle = limits.idle;
-        let lines =
-            Lines { guard: LineGuard::new(limits), body, clock, idle, timer: None, greeted: false, ended: false };
-        Self { events: EventStream::new(lines), request_id, operation, over: false }
+        let silence = Silence { clock, limit: limits.idle, since: None, timer: None };
+        Self { decoder: SseDecoder::new(limits), body, silence, request_id, operation, over: false }
     }
 
     /// Reads a plain stream of chunks as events, for bodies that do not come from a [`Client`](crate::Client).
@@ -92,6 +90,17 @@ impl SseStream {
         StreamExt::next(self).await
     }
 
+    /// The id of the last whole event, for `Last-Event-ID` when the stream is asked for anew; empty when the server gave
+    /// none. A stream without ids cannot be continued.
+    pub fn last_event_id(&self) -> &str {
+        self.decoder.last_id()
+    }
+
+    /// How long the server wants a client to wait before it asks anew, if it said so.
+    pub fn retry(&self) -> Option<Duration> {
+        self.decoder.retry()
+    }
+
     /// The server's id of the request behind this stream.
     pub fn request_id(&self) -> &str {
         &self.request_id
@@ -104,6 +113,33 @@ pub(crate) fn content_type(headers: &http::HeaderMap) -> String {
     text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+impl SseStream {
+    /// The next event, or what the stream ends with.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<SseEvent, Error>>> {
+        loop {
+            match self.decoder.next() {
+                Some(Ok(event)) => return Poll::Ready(Some(Ok(event))),
+                Some(Err(Overflow)) => return Poll::Ready(Some(Err(Error::new(TOO_LARGE)))),
+                None => {}
+            }
+            match self.body.as_mut().poll_next(cx) {
+                Poll::Ready(Some(Ok(chunk))) => {
+                    // Any byte is a sign of life, comments included.
+                    self.silence.broken();
+                    self.decoder.push(chunk);
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                // What has no line end, and an event without its blank line, is discarded by the grammar.
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    ready!(self.silence.poll_too_long(cx));
+                    return Poll::Ready(Some(Err(Error::new(IDLE))));
+                }
+            }
+        }
+    }
+}
+
 impl Stream for SseStream {
     type Item = Result<SseEvent, Error>;
 
@@ -111,21 +147,10 @@ impl Stream for SseStream {
         if self.over {
             return Poll::Ready(None);
         }
-        let Poll::Ready(item) = Pin::new(&mut self.events).poll_next(cx) else { return Poll::Pending };
-        let error = match item {
-            Some(Ok(event)) => {
-                let eventsource_stream::Event { event, data, id, .. } = event;
-                return Poll::Ready(Some(Ok(SseEvent { event, data, id })));
-            }
-            Some(Err(EventStreamError::Transport(error))) => error,
-            Some(Err(_)) => Error::new(UNREADABLE),
-            None => {
-                self.over = true;
-                return Poll::Ready(None);
-            }
-        };
-        self.over = true;
-        Poll::Ready(Some(Err(error.during(self.operation.clone()).with_request_id(&self.request_id))))
+        let item = ready!(self.poll_event(cx));
+        self.over = !matches!(item, Some(Ok(_)));
+        let told = |error: Error| error.during(self.operation.clone()).with_request_id(&self.request_id);
+        Poll::Ready(item.map(|item| item.map_err(told)))
     }
 }
 
@@ -138,65 +163,33 @@ impl fmt::Debug for SseStream {
     }
 }
 
-/// The body as whole lines, one an item, each with its line feed.
-struct Lines {
-    guard: LineGuard,
-    body: Body,
+/// The wait for the next byte. One timer serves many waits: it is set anew only when it rings too early.
+struct Silence {
     clock: SharedClock,
-    idle: Duration,
+    limit: Duration,
+    /// When the wait began; `None` while nobody waits.
+    since: Option<Duration>,
     timer: Option<BoxFuture<'static, ()>>,
-    greeted: bool,
-    ended: bool,
 }
 
-impl Stream for Lines {
-    type Item = Result<Vec<u8>, Error>;
+impl Silence {
+    fn broken(&mut self) {
+        self.since = None;
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        if !this.greeted {
-            // The parser treats the first character it ever sees as a possible BOM, wrongly. This comment is that
-            // character, so a BOM that the grammar counts as part of a field name is left alone.
-            this.greeted = true;
-            return Poll::Ready(Some(Ok(b":\n".to_vec())));
-        }
+    /// Ready once the wait has lasted too long.
+    fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let since = *self.since.get_or_insert_with(|| self.clock.monotonic());
         loop {
-            match this.guard.next_line() {
-                Some(Ok(line)) => return Poll::Ready(Some(Ok(line))),
-                Some(Err(_)) => {
-                    this.ended = true;
-                    return Poll::Ready(Some(Err(Error::new(TOO_LARGE))));
-                }
-                None if this.ended => return Poll::Ready(None),
-                None => {}
-            }
-            match this.body.as_mut().poll_next(cx) {
-                Poll::Ready(Some(Ok(chunk))) => {
-                    // Any byte is a sign of life, comments included.
-                    this.timer = None;
-                    this.guard.push(chunk);
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    this.ended = true;
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Poll::Ready(None) => {
-                    // What has no line end, and an event without its blank line, is discarded by the grammar.
-                    this.ended = true;
-                    return Poll::Ready(None);
-                }
-                Poll::Pending => {
-                    let (clock, idle) = (&this.clock, this.idle);
-                    let timer = this.timer.get_or_insert_with(|| {
-                        let clock = clock.clone();
-                        Box::pin(async move { clock.sleep(idle).await })
-                    });
-                    if timer.as_mut().poll(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    this.ended = true;
-                    return Poll::Ready(Some(Err(Error::new(IDLE))));
-                }
+            let left = || self.limit.saturating_sub(self.clock.monotonic().saturating_sub(since));
+            let timer = self.timer.get_or_insert_with(|| {
+                let (clock, left) = (self.clock.clone(), left());
+                Box::pin(async move { clock.sleep(left).await })
+            });
+            ready!(timer.as_mut().poll(cx));
+            self.timer = None;
+            if left().is_zero() {
+                return Poll::Ready(());
             }
         }
     }

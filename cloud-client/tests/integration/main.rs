@@ -5,6 +5,8 @@ mod blocking;
 mod connections;
 mod functions;
 mod learned;
+#[cfg(target_os = "linux")]
+mod linear;
 mod observed;
 mod storage;
 mod tus;

@@ -43,9 +43,9 @@ impl Insert {
         Self { write: Write::new(endpoint, Some(body)) }
     }
 
-    fn resolution(mut self, preference: &str) -> Self {
+    fn resolution(mut self, preference: &'static str) -> Self {
         self.write.prefer.retain(|known| !known.starts_with("resolution="));
-        self.write.prefer.push(preference.to_owned());
+        self.write.prefer.push(preference.into());
         self.write.repeatable = true;
         self
     }

@@ -12,10 +12,12 @@ pub use change::{Delete, Update};
 pub use insert::Insert;
 pub use replace::Replace;
 
+use std::borrow::Cow;
+
 use http::{HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
 
-use super::{Count, Endpoint, Filter, Item, Level, accept, prefer, push_pair, refused, rows::counted};
+use super::{Count, Endpoint, Filter, Item, Level, accept, prefer, refused, rows::counted};
 use crate::{
     Error,
     call::Reply,
@@ -30,7 +32,7 @@ struct Write {
     endpoint: Endpoint,
     body: Option<Encoded>,
     query: String,
-    prefer: Vec<String>,
+    prefer: Vec<Cow<'static, str>>,
     repeatable: bool,
 }
 
@@ -59,7 +61,7 @@ impl Write {
             }
             Back::Rows(level) | Back::Row(level) => {
                 self.prefer.push("return=representation".into());
-                push_pair(&mut self.query, "select", &level.select());
+                level.push_select(&mut self.query);
                 level.push_parameters(&mut self.query, &mut Vec::new());
                 fault = level.fault(&mut Vec::new());
             }
@@ -86,7 +88,7 @@ impl Write {
     }
 
     fn limit_affected(&mut self, rows: usize) {
-        self.prefer.push(format!("handling=strict,max-affected={rows}"));
+        self.prefer.push(format!("handling=strict,max-affected={rows}").into());
     }
 
     /// Adds the filters that say which rows are meant.
@@ -102,8 +104,7 @@ impl Write {
             if filter.home().is_ok_and(|relations| !relations.is_empty()) {
                 return Err(refused("a write cannot be restricted by the columns of another relation"));
             }
-            let (name, value) = filter.parameter(&[]);
-            push_pair(&mut self.query, &name, &value);
+            filter.push_parameter(&mut self.query, &[]);
         }
         Ok(())
     }

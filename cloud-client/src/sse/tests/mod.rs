@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::codes::CUT;
 
+mod oracle;
+
 fn chunked(chunks: Vec<Vec<u8>>) -> Body {
     stream::iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk)))).boxed()
 }
@@ -22,7 +24,8 @@ fn read(input: &[u8], chunk: usize) -> Vec<(String, String, String)> {
         .collect()
 }
 
-/// Input, and the data of the events it holds.
+/// Input, and the data of the events it holds: the web-platform-tests (vectors 1 to 5, 8 to 11), the OpenAI clients' (17),
+/// and our own.
 const DATA: &[(&[u8], &[&str])] = &[
     (b"data:\n\ndata\ndata\n\ndata:test\n\n", &["", "\n", "test"]),
     (b"retry:1000\ndata:test1\n\nid:test\ndata:test2", &["test1"]),
@@ -64,6 +67,29 @@ fn s03_types_and_ids_follow_the_standard() {
     assert_eq!(ids(b"id: 1\ndata: a\n\nid\ndata: b\n\n"), ["1", ""]);
     assert_eq!(ids(b"id: a\n\ndata: x\n\n"), ["a"]);
     assert_eq!(ids(b"id: keep\nid: a\0b\ndata: x\n\n"), ["keep"]);
+}
+
+/// Vectors 2, 6 and 7.
+#[test]
+fn s08_the_wait_before_a_new_request_and_the_id_to_begin_behind_are_told() {
+    let told = |input: &[u8]| {
+        let chunks = input.chunks(2).map(<[u8]>::to_vec).collect();
+        let mut events = SseStream::from_chunks(chunked(chunks), Limits::default());
+        futures::executor::block_on(async { while events.next().await.is_some() {} });
+        (events.retry().map(|wait| wait.as_millis()), events.last_event_id().to_owned())
+    };
+    for (input, retry, id) in [
+        (&b"retry:1000\ndata:test1\n\nid:test\ndata:test2"[..], Some(1000), ""),
+        (b"retry:2000\nretry:1000x\n", Some(2000), ""),
+        (b"retry:03000\n", Some(3000), ""),
+        (b"retry: 5\nretry\nretry:\nretry:-1\nretry:+1\nretry:99999999999999999999999\n", Some(5), ""),
+        (b"data: x\n\n", None, ""),
+        (b"id: 1\ndata: x\n\nid: 2\ndata: cut", None, "1"),
+        (b"id: 1\n\n", None, "1"),
+        (b"id: 1\ndata: x\n\nid\ndata: y\n\n", None, ""),
+    ] {
+        assert_eq!(told(input), (retry, id.to_owned()), "{}", String::from_utf8_lossy(input));
+    }
 }
 
 #[test]
