@@ -21,6 +21,7 @@ use crate::{
     context::{OrganizationId, UserContext},
     events::AuthEvent,
     gotrue::{Gotrue, Linked, Way},
+    oauth::SignIns,
     passages::{NotYet, Scope, SignUp, SignedOut},
     session::{
         Published,
@@ -52,6 +53,7 @@ pub struct Auth(Arc<Inner>);
 
 struct Inner {
     client: Client,
+    sign_ins: SignIns,
     commands: mpsc::Sender<Command>,
     published: watch::Receiver<Published>,
     events: Bus<AuthEvent>,
@@ -100,7 +102,9 @@ impl AuthBuilder {
         let start = Published { status: AuthStatus::Restoring, context: None, access: None, settled: false };
         let (publisher, published) = watch::channel(start);
         let (tasks, abort, events) = (Tasks::new(), CancellationToken::new(), Bus::default());
-        let key = SecretKey::refresh_token(&self.key_prefix, self.client.origin().as_str());
+        let (origin, clock) = (self.client.origin().as_str(), self.client.clock().clone());
+        let key = SecretKey::refresh_token(&self.key_prefix, origin);
+        let sign_ins = SignIns::new(self.store.clone(), SecretKey::sign_ins(&self.key_prefix, origin), origin, clock);
         let refresher = Refresher::new(Parts {
             client: self.client.clone(),
             store: self.store,
@@ -114,7 +118,7 @@ impl AuthBuilder {
             abort: abort.clone(),
         });
         tasks.spawn(refresher.run());
-        Auth(Arc::new(Inner { client: self.client, commands: sender, published, events, tasks, abort }))
+        Auth(Arc::new(Inner { client: self.client, sign_ins, commands: sender, published, events, tasks, abort }))
     }
 }
 
@@ -282,6 +286,16 @@ impl Auth {
         self.0.abort.cancel();
         self.0.tasks.close(clock, ABORT_WAIT).await;
         false
+    }
+
+    /// The client, speaking for nobody.
+    pub(crate) fn plain_client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// The browser sign-ins that wait.
+    pub(crate) fn sign_ins(&self) -> &SignIns {
+        &self.0.sign_ins
     }
 
     pub(crate) fn gotrue(&self) -> Gotrue {

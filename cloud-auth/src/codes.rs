@@ -4,7 +4,7 @@
 //! error that keeps the word (`Error::server_code`).
 use cloud_client::{
     ErrorCode,
-    ErrorKind::{Conflict, Forbidden, InvalidInput, Local, NotFound, RateLimited, Unauthenticated},
+    ErrorKind::{Conflict, Forbidden, InvalidInput, Local, NotFound, Protocol, RateLimited, Timeout, Unauthenticated},
 };
 
 /// Unknown address or wrong password; the server does not say which.
@@ -124,6 +124,70 @@ pub const CODE_VERIFIER: ErrorCode = ErrorCode::new(
     Unauthenticated,
     "The code belongs to a sign-in that was begun elsewhere",
     "Begin again, and open the link on the device that asked for it.",
+);
+/// An answer from a browser belongs to no sign-in that waits.
+pub const FLOW_UNKNOWN: ErrorCode = ErrorCode::new(
+    "auth.flow_unknown",
+    NotFound,
+    "No sign-in waits for this answer",
+    "Begin the sign-in again; an answer counts once, and for the newest five sign-ins only.",
+);
+/// The user, or the provider for them, said no.
+pub const BROWSER_DENIED: ErrorCode = ErrorCode::new(
+    "auth.browser_denied",
+    Forbidden,
+    "The sign-in was declined in the browser",
+    "Sign in again if that was not intended, or take another way.",
+);
+/// The provider or the cloud ended the sign-in; `Error::detail` has its words.
+pub const BROWSER_REFUSED: ErrorCode = ErrorCode::new(
+    "auth.browser_refused",
+    Forbidden,
+    "The sign-in was refused while the browser was away",
+    "Sign in again; if it stays, whoever runs the cloud has to look at its settings for this provider.",
+);
+/// The browser did not come back in time, or came back elsewhere.
+pub const BROWSER_TIMEOUT: ErrorCode = ErrorCode::new(
+    "auth.browser_timeout",
+    Timeout,
+    "The browser did not come back in time",
+    "If it ended on another site, the cloud does not accept the app's redirect address: add http://127.0.0.1:*/** to \
+     its list, or paste the address that the browser shows.",
+);
+/// No browser could be started.
+pub const BROWSER_UNAVAILABLE: ErrorCode = ErrorCode::new(
+    "auth.browser_unavailable",
+    Local,
+    "No browser could be opened",
+    "Open the sign-in address by hand; it may be on another device, then paste the address where the browser ends.",
+);
+/// What was pasted, or came as a link, is no answer to a sign-in.
+pub const CALLBACK_INVALID: ErrorCode = ErrorCode::new(
+    "auth.callback_invalid",
+    InvalidInput,
+    "This is neither a sign-in code nor the address of one",
+    "Paste the whole address that the browser shows after signing in.",
+);
+/// A provider, a parameter or a redirect address that cannot be used.
+pub const REDIRECT_INVALID: ErrorCode = ErrorCode::new(
+    "auth.redirect_invalid",
+    InvalidInput,
+    "The browser cannot be sent there",
+    "Name the provider as the cloud does, and redirect to https, this machine or an app's own scheme.",
+);
+/// The cloud gave an address that must not be opened (G8).
+pub const ADDRESS_UNTRUSTED: ErrorCode = ErrorCode::new(
+    "auth.address_untrusted",
+    Protocol,
+    "The cloud gave an address that is not safe to open",
+    "Whoever runs the cloud has to look at its settings for this provider; it must be an https address.",
+);
+/// Nothing could be bound for the browser to come back to.
+pub const LISTENER_FAILED: ErrorCode = ErrorCode::new(
+    "auth.listener_failed",
+    Local,
+    "Nothing could listen for the browser on this machine",
+    "Let the browser come back to a link of the app's own scheme instead.",
 );
 /// The other service's token was not accepted.
 pub const ID_TOKEN_REFUSED: ErrorCode = ErrorCode::new(

@@ -21,6 +21,7 @@
 //! |-------------|-----------------------------------------------------------------------|
 //! | [`status`]  | [`AuthStatus`](status::AuthStatus): who is signed in, without secrets   |
 //! | [`events`]  | what happened to the session, in order                                 |
+//! | [`oauth`]   | signing in through the system's browser: OAuth, SSO, linking            |
 //! | [`context`] | profile, organisations and the active one                              |
 //! | [`store`]   | [`SecretStore`] and the stores that ship with us                       |
 //! | [`codes`]   | the codes of this crate's errors                                       |
@@ -31,6 +32,7 @@ pub mod context;
 mod doors;
 pub mod events;
 mod gotrue;
+pub mod oauth;
 mod passages;
 mod session;
 pub mod status;

@@ -2,6 +2,7 @@
 //!
 //! values in → one [`Call`] → [`Grant`], user or error out. Knows nothing of sessions or stores; only the session task
 //! calls this. Nothing here is repeated by the client: the task decides about that. Source: GoTrue's endpoints.
+mod browser;
 pub(crate) mod error;
 mod mail;
 mod way;

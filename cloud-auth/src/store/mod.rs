@@ -29,9 +29,18 @@ impl SecretKey {
 
     /// The key of the refresh token for one cloud: every origin has its own (A11).
     pub(crate) fn refresh_token(prefix: &str, origin: &str) -> Self {
+        Self::of_origin(prefix, "REFRESH_TOKEN", origin)
+    }
+
+    /// The key of the browser sign-ins that wait, for one cloud.
+    pub(crate) fn sign_ins(prefix: &str, origin: &str) -> Self {
+        Self::of_origin(prefix, "SIGN_INS", origin)
+    }
+
+    fn of_origin(prefix: &str, what: &str, origin: &str) -> Self {
         let hash = Sha256::digest(origin.as_bytes());
         let part: String = hash.iter().take(6).map(|byte| format!("{byte:02X}")).collect();
-        Self::new(&format!("{prefix}REFRESH_TOKEN_{part}"))
+        Self::new(&format!("{prefix}{what}_{part}"))
     }
 
     /// Where something that could not be read is kept (D5).

@@ -1,4 +1,5 @@
 //! The crate by its public API, over a scripted or a modelled cloud and paused time.
+mod browser;
 mod crash;
 mod disk;
 mod family;
