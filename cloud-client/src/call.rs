@@ -63,6 +63,7 @@ impl Call {
             Service::Rest => "/rest/v1",
             Service::Storage => "/storage/v1",
             Service::Functions => "/functions/v1",
+            Service::Realtime => "/realtime/v1",
         };
         // Room for what is usual: growing step by step costs more than building.
         let (mut path, mut operation) = (String::with_capacity(64), String::with_capacity(64));
@@ -132,6 +133,13 @@ impl Call {
         self.body = Some(bytes.into());
         self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(self)
+    }
+
+    /// Sets a body of bytes, sent as `application/octet-stream`.
+    pub fn bytes(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some(body.into());
+        self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        self
     }
 
     /// Sets a body that is read while it is sent. An attempt may then last as long as bytes move, counted by `pace`.

@@ -102,6 +102,7 @@ fn name(service: Service) -> &'static str {
         Service::Rest => "rest",
         Service::Storage => "storage",
         Service::Functions => "functions",
+        Service::Realtime => "realtime",
     }
 }
 

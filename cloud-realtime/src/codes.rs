@@ -116,3 +116,24 @@ pub const TOO_MANY_CHANNELS: ErrorCode = ErrorCode::new(
     "The live connection has as many channels as it may have",
     "Drop channels that are not needed, or raise the limit if the cloud allows more.",
 );
+/// A broadcast that the server found too large.
+pub const BROADCAST_TOO_LARGE: ErrorCode = ErrorCode::new(
+    "realtime.broadcast_too_large",
+    InvalidInput,
+    "The cloud does not take a broadcast of this size",
+    "Make it smaller (the limit is 256 kB to 3 MB, by plan), or send where to find it instead.",
+);
+/// A broadcast that the server answered with something other than yes.
+pub const BROADCAST_REFUSED: ErrorCode = ErrorCode::new(
+    "realtime.broadcast_refused",
+    InvalidInput,
+    "The cloud did not take the broadcast",
+    "Check its topic and event; the detail holds the cloud's words.",
+);
+/// A presence that the server did not take.
+pub const PRESENCE_REFUSED: ErrorCode = ErrorCode::new(
+    "realtime.presence_refused",
+    InvalidInput,
+    "The cloud did not take what this member tells about itself",
+    "Tell a JSON object of at most ten keys and a few kilobytes; writing presence may also need a right.",
+);

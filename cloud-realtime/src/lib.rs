@@ -46,6 +46,9 @@
 //! | [`status`]   | how the connection is doing                                              |
 //! | [`codes`]    | the failures this crate can report                                       |
 //! | [`changes`]  | row changes: filters, whose they are, typed rows                         |
+//! | [`broadcast`] | messages to the other members: sent, received, replayed                 |
+//! | [`continuity`] | the breaks in a typed stream                                           |
+//! | [`typing`]   | who is writing, and where people are                                     |
 //! | [`codec`]    | frames to envelopes and back, protocol versions 1.0.0 and 2.0.0          |
 //! | [`join`]     | what a channel asks for when it joins, and the token that goes along     |
 //! | [`presence`] | who is there: a fold of one state and its diffs                          |
@@ -54,10 +57,12 @@
 //! | [`event`]    | the names that the protocol keeps for itself                             |
 //! | [`socket`]   | the seam to the network                                                  |
 //! | `testing`    | a socket in memory, and the checks every socket passes (feature `testing`) |
+pub mod broadcast;
 pub mod changes;
 pub mod channel;
 pub mod codec;
 pub mod codes;
+pub mod continuity;
 pub mod credentials;
 pub mod event;
 pub mod join;
@@ -70,6 +75,7 @@ pub mod status;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod topic;
+pub mod typing;
 
 pub use crate::{
     channel::{Channel, ChannelEvent, Events},

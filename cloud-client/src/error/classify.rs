@@ -27,6 +27,8 @@ pub enum Service {
     Storage,
     /// Edge functions under `/functions/v1`.
     Functions,
+    /// Realtime's HTTP interface under `/realtime/v1`.
+    Realtime,
 }
 
 /// One answer as the classifier sees it.
@@ -112,6 +114,8 @@ pub fn is_token_refusal(service: Service, status: u16, headers: &HeaderMap, body
         },
         // Storage answers 400 for nearly everything and puts the truth into the body.
         (Service::Storage, 400 | 401 | 403) => speaks_of_token(&storage_message(body)),
+        // One answer for every sort of bad token.
+        (Service::Realtime, 401) => true,
         _ => false,
     }
 }
@@ -131,6 +135,8 @@ pub(crate) fn classify(answer: Answer<'_>, now: SystemTime) -> Error {
         Service::Functions => functions(status, platform, headers, parsed.as_ref()),
         Service::Auth => auth(status, word),
         Service::Storage => storage(status, parsed.as_ref(), body),
+        Service::Realtime if status == StatusCode::UNAUTHORIZED => codes::TOKEN_REFUSED,
+        Service::Realtime => by_status(status, None),
     });
 
     let mut error = Error::new(code).with_status(status.as_u16());

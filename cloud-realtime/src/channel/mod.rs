@@ -90,7 +90,8 @@ impl Channel {
         Watch(self.handle.shared.state.subscribe())
     }
 
-    /// Listens from now on. If the channel is live already, the first event is [`ChannelEvent::Live`].
+    /// Listens from now on. If the channel is joined or live already, the first events are [`ChannelEvent::Joined`] and
+    /// [`ChannelEvent::Live`].
     pub fn events(&self) -> Events {
         self.handle.shared.listeners.add()
     }

@@ -12,7 +12,7 @@ use std::{
 
 use futures::Stream;
 
-use super::event::ChannelEvent;
+use super::event::{ChannelEvent, Joined};
 
 /// Most events that wait for one listener.
 pub const MAX_EVENTS: usize = 1_024;
@@ -116,6 +116,8 @@ pub(crate) struct Listeners(Mutex<Room>);
 #[derive(Default)]
 struct Room {
     rings: Vec<Weak<Mutex<Queue>>>,
+    /// The answer to the join of the present instance.
+    joined: Option<Joined>,
     live: bool,
     over: bool,
 }
@@ -127,10 +129,14 @@ impl fmt::Debug for Room {
 }
 
 impl Listeners {
-    /// A new listener. Where the channel is live already, that is the first thing it hears.
+    /// A new listener. Where the channel is joined or live already, that is the first thing it hears: the answer to the
+    /// join holds the ids of row changes.
     pub(crate) fn add(&self) -> Events {
         let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut queue = Queue { over: room.over, ..Queue::default() };
+        if let Some(joined) = &room.joined {
+            queue.put(ChannelEvent::Joined(joined.clone()));
+        }
         if room.live {
             queue.put(ChannelEvent::Live);
         }
@@ -144,8 +150,9 @@ impl Listeners {
     pub(crate) fn tell(&self, event: ChannelEvent) {
         let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &event {
+            ChannelEvent::Joined(joined) => room.joined = Some(joined.clone()),
             ChannelEvent::Live => room.live = true,
-            ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => room.live = false,
+            ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => (room.live, room.joined) = (false, None),
             _ => {}
         }
         room.rings.retain(|ring| ring.strong_count() > 0);

@@ -9,15 +9,19 @@
 //! each meta by `phx_ref`. The channel calls [`joining`](Presence::joining) with every join, because a
 //! state replaces what an earlier instance of the channel knew. [`Roster`] is the same with what members
 //! tell about themselves as a type of the application's; [`OwnPresence`] is what this member tells.
-//! Pure: no clock, no I/O.
+//! Pure: no clock, no I/O. [`Members`] and [`Tracker`] put the two on a channel.
 //! Source: Phoenix presence, `presence_state` and `presence_diff`.
 
 mod own;
 mod roster;
+mod stream;
+mod tracker;
 
 pub use self::{
     own::{Call, MAX_CALLS, Next, OwnPresence, WINDOW},
     roster::{Roster, Update},
+    stream::{Members, PresenceEvent},
+    tracker::Tracker,
 };
 use crate::{
     codec::{DecodeError, bad_json},
@@ -147,13 +151,13 @@ impl Presence {
             let gone = held.iter().filter(|meta| !stay.contains(meta.phx_ref())).cloned().collect();
             (key.clone(), gone)
         };
-        let leaves = Members(self.members.iter().map(gone).collect());
+        let leaves = ByKey(self.members.iter().map(gone).collect());
         Diff { joins, leaves, size_bytes: 0 }
     }
 
     /// Joins first, then leaves, so that an update is one change and never an absence.
     fn apply(&mut self, diff: Diff) -> Vec<Change> {
-        let (Members(mut joins), Members(mut leaves)) = (diff.joins, diff.leaves);
+        let (ByKey(mut joins), ByKey(mut leaves)) = (diff.joins, diff.leaves);
         let keys: BTreeSet<String> = joins.keys().chain(leaves.keys()).cloned().collect();
         let mut changes = Vec::new();
         for key in keys {
@@ -280,7 +284,7 @@ impl<'de> Deserialize<'de> for Meta {
 
 /// The payload of a `presence_state`: everyone who is there.
 #[derive(Clone, Debug, PartialEq)]
-pub struct State(Members);
+pub struct State(ByKey);
 
 impl State {
     /// Reads the payload.
@@ -296,8 +300,8 @@ impl State {
 /// The payload of a `presence_diff`: who came and who went.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diff {
-    joins: Members,
-    leaves: Members,
+    joins: ByKey,
+    leaves: ByKey,
     size_bytes: usize,
 }
 
@@ -311,9 +315,9 @@ impl Diff {
         #[derive(Deserialize)]
         struct Wire {
             #[serde(default)]
-            joins: Members,
+            joins: ByKey,
             #[serde(default)]
-            leaves: Members,
+            leaves: ByKey,
         }
         let Wire { joins, leaves } = serde_json::from_str(payload.get()).map_err(bad_json("presence diff"))?;
         Ok(Self { joins, leaves, size_bytes: payload.get().len() })
@@ -322,9 +326,9 @@ impl Diff {
 
 /// `{"key": {"metas": […]}}`; of two metas with one ref the later counts.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Members(BTreeMap<String, Vec<Meta>>);
+struct ByKey(BTreeMap<String, Vec<Meta>>);
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for ByKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Member {

@@ -20,6 +20,8 @@ use std::{collections::VecDeque, fmt, time::Duration};
 pub const MAX_CALLS: usize = 5;
 /// The time over which calls are counted, with a second of slack for the way to the server.
 pub const WINDOW: Duration = Duration::from_secs(31);
+/// How long after a call without an answer the next one may be made.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// The own presence on one channel.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +30,8 @@ pub struct OwnPresence {
     /// What the server has, as far as calls were sent on this join.
     sent: Option<Told>,
     is_joined: bool,
+    /// No call before this, after one that failed.
+    not_before: Option<Duration>,
     /// When the latest calls were sent, oldest first.
     calls: VecDeque<Duration>,
 }
@@ -126,7 +130,7 @@ impl OwnPresence {
 
     /// The channel is joined: the server knows nothing of this member.
     pub fn joined(&mut self) {
-        (self.is_joined, self.sent) = (true, None);
+        (self.is_joined, self.sent, self.not_before) = (true, None, None);
     }
 
     /// The channel is not joined any more.
@@ -134,10 +138,10 @@ impl OwnPresence {
         (self.is_joined, self.sent) = (false, None);
     }
 
-    /// The last call got no answer, or not a good one: whether the server has it is not known, so it is
-    /// sent again when the budget allows.
-    pub fn failed(&mut self) {
-        self.sent = None;
+    /// The last call got no answer: whether the server has it is not known, so what is wanted is sent again
+    /// 10 s after `now`, or with the next join.
+    pub fn failed(&mut self, now: Duration) {
+        (self.sent, self.not_before) = (None, Some(now.saturating_add(AFTER_FAILURE)));
     }
 
     /// What to do at `now`, on a clock that never steps back. Ask after each change of anything, and when
@@ -145,6 +149,9 @@ impl OwnPresence {
     pub fn next(&mut self, now: Duration) -> Next {
         if !self.is_joined || self.wanted == self.sent {
             return Next::Settled;
+        }
+        if let Some(wait) = self.not_before.map(|at| at.saturating_sub(now)).filter(|wait| !wait.is_zero()) {
+            return Next::Wait(wait);
         }
         while self.calls.front().is_some_and(|at| now.saturating_sub(*at) >= WINDOW) {
             self.calls.pop_front();
@@ -226,12 +233,16 @@ mod tests {
     }
 
     #[test]
-    fn a_call_without_a_good_answer_is_made_again() {
+    fn a_call_without_an_answer_is_made_again_later() {
         let mut own = joined();
         own.want(&json!({})).unwrap();
         assert!(payload(&own.next(secs(0))).is_some());
-        own.failed();
-        assert!(payload(&own.next(secs(1))).is_some());
+        own.failed(secs(1));
+        assert_eq!(own.next(secs(2)), Next::Wait(secs(9)));
+        assert!(payload(&own.next(secs(11))).is_some());
+        own.failed(secs(12));
+        own.joined();
+        assert!(payload(&own.next(secs(12))).is_some(), "a new join is a new chance");
     }
 
     #[test]
@@ -275,7 +286,7 @@ mod tests {
                     Step::Unwant => own.unwant(),
                     Step::Rejoin => own.joined(),
                     Step::Left => own.left(),
-                    Step::Failed => own.failed(),
+                    Step::Failed => own.failed(now),
                     Step::Pass(seconds) => now += secs(seconds),
                 }
                 if payload(&own.next(now)).is_some() {

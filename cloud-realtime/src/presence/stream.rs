@@ -1,0 +1,98 @@
+//! The members of a channel as they come, change and go, typed.
+//!
+//! [`ChannelEvent`] → [`Roster`] → [`PresenceEvent`]. Make it right after the channel: the server tells who
+//! is there once per join, and only a listener from before the join hears it.
+use std::collections::VecDeque;
+
+use serde::de::DeserializeOwned;
+
+use super::{Diff, Roster, State, Update};
+use crate::{
+    channel::{Channel, ChannelEvent, Events},
+    codec::{Content, DecodeError, Payload},
+    continuity::Continuity,
+    event,
+    message::Message,
+};
+
+/// One item of a stream of presence.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PresenceEvent<T> {
+    /// A member came, changed or went.
+    Update(Update<T>),
+    /// Everyone who was there at the join has been told. Once per join.
+    Synced,
+    /// Whether updates can be trusted to come. Members stay as they were until the next [`Self::Synced`].
+    Continuity(Continuity),
+    /// A message about presence that cannot be read.
+    Unreadable(DecodeError),
+}
+
+/// Who is on a channel. The channel has to ask for presence
+/// ([`JoinConfig::presence`](crate::join::JoinConfig::presence)). Dropping it stops listening; the channel stays.
+#[derive(Debug)]
+#[must_use = "presence is read only when asked for"]
+pub struct Members<T> {
+    events: Events,
+    roster: Roster<T>,
+    ready: VecDeque<PresenceEvent<T>>,
+}
+
+impl<T: DeserializeOwned + Clone> Members<T> {
+    /// Listens for the members of `channel`.
+    pub fn of(channel: &Channel) -> Self {
+        Self { events: channel.events(), roster: Roster::new(), ready: VecDeque::new() }
+    }
+
+    /// Everyone, as of the last item.
+    pub const fn roster(&self) -> &Roster<T> {
+        &self.roster
+    }
+
+    /// The next item; `None` when the channel was left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped call loses no item.
+    pub async fn next(&mut self) -> Option<PresenceEvent<T>> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Some(item);
+            }
+            let event = self.events.next().await?;
+            self.step(&event);
+        }
+    }
+
+    fn step(&mut self, event: &ChannelEvent) {
+        match event {
+            ChannelEvent::Joined(joined) => self.roster.joining(joined.join_ref),
+            ChannelEvent::Message(message) => {
+                if let Err(error) = self.message(message) {
+                    self.ready.push_back(PresenceEvent::Unreadable(error));
+                }
+            }
+            other => self.ready.extend(Continuity::of(other).map(PresenceEvent::Continuity)),
+        }
+    }
+
+    fn message(&mut self, message: &Message) -> Result<(), DecodeError> {
+        let Payload::Content(Content::Json(raw)) = message.envelope().payload() else { return Ok(()) };
+        match message.event() {
+            event::PRESENCE_STATE => {
+                let updates = self.roster.state(message.envelope().join_ref(), State::parse(raw)?);
+                self.ready.extend(updates.into_iter().map(PresenceEvent::Update));
+                if self.roster.is_synced() {
+                    self.ready.push_back(PresenceEvent::Synced);
+                }
+            }
+            event::PRESENCE_DIFF => {
+                let updates = self.roster.diff(Diff::parse(raw)?);
+                self.ready.extend(updates.into_iter().map(PresenceEvent::Update));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
