@@ -52,8 +52,10 @@ impl Context {
 pub(crate) struct Cell {
     /// Held for the length of a sync: excluding others is the point.
     at_work: tokio::sync::Mutex<()>,
-    /// Told by every local change.
+    /// Told by every local change of the state.
     pub(crate) changed: Notify,
+    /// Told by every message that has to be sent.
+    pub(crate) appended: Notify,
     /// Told by every hint, and when hints begin or cease to come.
     pub(crate) hinted: Notify,
     wanted: Mutex<Wanted>,

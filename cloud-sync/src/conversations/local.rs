@@ -215,7 +215,7 @@ impl Conversation {
                 Ok(made)
             })
             .await?;
-        self.scope.cell().changed.notify_one();
+        self.scope.cell().appended.notify_one();
         Ok(stored)
     }
 
@@ -265,7 +265,7 @@ impl Conversation {
                 )
             })
             .await?;
-        self.scope.cell().changed.notify_one();
+        self.scope.cell().appended.notify_one();
         Ok(retried)
     }
 
@@ -357,6 +357,24 @@ pub(crate) async fn with_work(scope: &Scope, progress: Progress) -> Result<Vec<C
                 }
             }
             Ok(busy)
+        })
+        .await?;
+    Ok(rows.into_iter().map(|(row, name)| Conversation { scope: scope.clone(), row, name }).collect())
+}
+
+/// The conversations in which messages wait.
+pub(crate) async fn with_waiting(scope: &Scope) -> Result<Vec<Conversation>, Error> {
+    let link = scope.link;
+    let rows: Vec<(i64, String)> = scope
+        .read(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT id, name FROM conversations c WHERE link = ?1
+                        AND EXISTS (SELECT 1 FROM messages m WHERE m.conversation = c.id AND m.state = 'pending')
+                     ORDER BY name",
+                )?
+                .query_map([link], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
         })
         .await?;
     Ok(rows.into_iter().map(|(row, name)| Conversation { scope: scope.clone(), row, name }).collect())

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use local::{Message, MessageState, NewMessage};
-pub(crate) use local::{by_cloud_id, known, link_entries, with_work};
+pub(crate) use local::{by_cloud_id, known, link_entries, with_waiting, with_work};
 pub use push::Sent;
 
 use crate::{

@@ -15,13 +15,20 @@ pub struct AutoSync {
     pub interval: Duration,
     /// From a local change to its push. Default: 5 s.
     pub debounce: Duration,
+    /// From a message to its push; those that come together go together. Default: 50 ms.
+    pub message_delay: Duration,
     /// Between two syncs while hints come in as things happen (see [`Workspace::set_live`]). Default: 5 min.
     pub live_interval: Duration,
 }
 
 impl Default for AutoSync {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(30), debounce: Duration::from_secs(5), live_interval: LIVE_INTERVAL }
+        Self {
+            interval: Duration::from_secs(30),
+            debounce: Duration::from_secs(5),
+            message_delay: Duration::from_millis(50),
+            live_interval: LIVE_INTERVAL,
+        }
     }
 }
 
@@ -35,6 +42,12 @@ impl AutoSync {
     /// Sets the time between two syncs while hints come in.
     pub fn live_interval(mut self, interval: Duration) -> Self {
         self.live_interval = interval;
+        self
+    }
+
+    /// Sets the time from a message to its push.
+    pub fn message_delay(mut self, delay: Duration) -> Self {
+        self.message_delay = delay;
         self
     }
 
@@ -75,6 +88,10 @@ impl Workspace {
                         agenda.changed(now, when.debounce);
                         continue;
                     }
+                    () = cell.appended.notified() => {
+                        agenda.appended(now, when.message_delay);
+                        continue;
+                    }
                     () = cell.hinted.notified() => {
                         agenda.hinted(now);
                         continue;
@@ -82,22 +99,39 @@ impl Workspace {
                     () = clock.sleep(agenda.next(regular).saturating_sub(now)) => {}
                 }
                 let Some(workspace) = weak.upgrade().map(Self::new) else { return };
-                let whole = agenda.wants_sync(clock.monotonic(), regular);
+                let begun = clock.monotonic();
+                let work = agenda.work(begun, regular);
                 // Stopped between steps is safe: whatever was sent is recognised by the next sync.
                 let wanted = cell.take_wanted();
-                let work = async {
-                    if whole { workspace.sync().await.map(drop) } else { workspace.answer_hints(wanted).await }
+                let step = async {
+                    match work {
+                        Work::Sync => return workspace.sync().await.map(drop),
+                        Work::Send => workspace.send_waiting().await?,
+                        Work::Pull => {}
+                    }
+                    workspace.answer_hints(wanted).await
                 };
-                let Some(result) = own.run_until_cancelled(work).await else { return };
+                let Some(result) = own.run_until_cancelled(step).await else { return };
                 if let Err(error) = &result {
                     tracing::debug!(code = %error.code(), "sync failed");
                     workspace.scope.want_everything();
                 }
-                agenda.done(clock.monotonic(), whole, result.is_ok(), when.interval, random.fraction());
+                agenda.done(clock.monotonic(), work, result.is_ok(), when.interval, random.fraction());
             }
         });
         StopSync(stop)
     }
+}
+
+/// What one step of the task does; each includes those below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// Everything.
+    Sync,
+    /// What hints asked for, and before it the messages that wait.
+    Send,
+    /// What hints asked for.
+    Pull,
 }
 
 /// What is due when, on the monotonic clock.
@@ -107,6 +141,8 @@ struct Agenda {
     last: Option<Duration>,
     /// A local change waits for this moment, counted from the first one (W8).
     push: Option<Duration>,
+    /// Messages wait for this moment.
+    send: Option<Duration>,
     /// Hints wait for this moment.
     pull: Option<Duration>,
     failures: u32,
@@ -116,11 +152,15 @@ struct Agenda {
 
 impl Agenda {
     const fn starting(now: Duration) -> Self {
-        Self { last: None, push: None, pull: None, failures: 0, rest: now }
+        Self { last: None, push: None, send: None, pull: None, failures: 0, rest: now }
     }
 
     fn changed(&mut self, now: Duration, debounce: Duration) {
         self.push.get_or_insert(now.saturating_add(debounce));
+    }
+
+    fn appended(&mut self, now: Duration, delay: Duration) {
+        self.send.get_or_insert(now.saturating_add(delay));
     }
 
     fn hinted(&mut self, now: Duration) {
@@ -132,18 +172,25 @@ impl Agenda {
     }
 
     fn next(&self, interval: Duration) -> Duration {
-        let due = [self.push, self.pull].into_iter().flatten().fold(self.regular(interval), Duration::min);
+        let due = [self.push, self.send, self.pull].into_iter().flatten().fold(self.regular(interval), Duration::min);
         due.max(self.rest)
     }
 
-    /// Whether more is due than hints.
-    fn wants_sync(&self, now: Duration, interval: Duration) -> bool {
-        self.push.is_some_and(|push| push <= now) || self.regular(interval) <= now
+    /// The least that does what is due.
+    fn work(&self, now: Duration, interval: Duration) -> Work {
+        let due = |moment: Option<Duration>| moment.is_some_and(|moment| moment <= now);
+        match () {
+            () if due(self.push) || self.regular(interval) <= now => Work::Sync,
+            () if due(self.send) => Work::Send,
+            () => Work::Pull,
+        }
     }
 
-    fn done(&mut self, now: Duration, whole: bool, well: bool, interval: Duration, fraction: f64) {
+    fn done(&mut self, now: Duration, work: Work, well: bool, interval: Duration, fraction: f64) {
+        let (whole, sent) = (work == Work::Sync, work != Work::Pull);
         self.pull = None;
         if well {
+            self.send = self.send.filter(|_| !sent);
             (self.failures, self.rest) = (0, now);
         } else {
             self.failures = self.failures.saturating_add(1);
@@ -188,7 +235,7 @@ mod tests {
 
     fn synced(now: Duration) -> Agenda {
         let mut agenda = Agenda::starting(now);
-        agenda.done(now, true, true, REGULAR, 0.5);
+        agenda.done(now, Work::Sync, true, REGULAR, 0.5);
         agenda
     }
 
@@ -200,17 +247,33 @@ mod tests {
             agenda.hinted(at(second));
         }
         assert_eq!(agenda.next(REGULAR), at(1) + GATHER, "a hint does not wait for the debounce");
-        agenda.done(at(2), false, true, REGULAR, 0.5);
+        agenda.done(at(2), Work::Pull, true, REGULAR, 0.5);
         assert_eq!(agenda.next(REGULAR), at(6), "and does not take the place of the push");
-        assert!(agenda.wants_sync(at(6), REGULAR));
+        assert_eq!(agenda.work(at(6), REGULAR), Work::Sync);
     }
 
     #[test]
     fn a_hint_asks_for_less_than_a_sync_until_one_is_due() {
         let mut agenda = synced(at(0));
         agenda.hinted(at(1));
-        assert!(!agenda.wants_sync(at(2), REGULAR));
-        assert!(agenda.wants_sync(at(30), REGULAR));
+        assert_eq!(agenda.work(at(2), REGULAR), Work::Pull);
+        assert_eq!(agenda.work(at(30), REGULAR), Work::Sync);
+    }
+
+    #[test]
+    fn messages_do_not_wait_for_the_debounce_and_are_kept_in_mind_until_sent() {
+        let mut agenda = synced(at(0));
+        agenda.changed(at(1), DEBOUNCE);
+        agenda.appended(at(1), GATHER);
+        assert_eq!(agenda.next(REGULAR), at(1) + GATHER);
+        agenda.hinted(at(1));
+        agenda.done(at(1), Work::Pull, true, REGULAR, 0.5);
+        assert_eq!(agenda.next(REGULAR), at(1) + GATHER, "a pull sends nothing");
+        assert_eq!(agenda.work(at(2), REGULAR), Work::Send);
+        agenda.done(at(2), Work::Send, false, REGULAR, 0.5);
+        assert_eq!(agenda.work(at(3), REGULAR), Work::Send, "after a failure they wait still");
+        agenda.done(at(3), Work::Send, true, REGULAR, 0.5);
+        assert_eq!(agenda.next(REGULAR), at(6), "sent");
     }
 
     #[test]
@@ -226,7 +289,7 @@ mod tests {
         for failure in 0..4_u64 {
             let now = at(100 * (failure + 1));
             agenda.hinted(now);
-            agenda.done(now, false, false, REGULAR, 0.5);
+            agenda.done(now, Work::Pull, false, REGULAR, 0.5);
             agenda.hinted(now);
             agenda.changed(now, Duration::ZERO);
             assert!(agenda.next(REGULAR) > now + at(15 << failure), "failure {failure}");
@@ -235,7 +298,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn o11_something_is_always_due(interval in 1_u64..1000, steps in prop::collection::vec((0_u8..5, 0_u64..100), 0..40)) {
+        fn o11_something_is_always_due(interval in 1_u64..1000, steps in prop::collection::vec((0_u8..6, 0_u64..100), 0..40)) {
             let interval = at(interval);
             let (mut now, mut agenda) = (at(0), Agenda::starting(at(0)));
             for (step, passed) in steps {
@@ -243,7 +306,10 @@ mod tests {
                 match step {
                     0 => agenda.changed(now, DEBOUNCE),
                     1 => agenda.hinted(now),
-                    step => agenda.done(now, step > 3, step > 2, interval, 0.9),
+                    2 => agenda.appended(now, GATHER),
+                    3 => agenda.done(now, Work::Sync, true, interval, 0.9),
+                    4 => agenda.done(now, Work::Send, false, interval, 0.9),
+                    _ => agenda.done(now, Work::Pull, true, interval, 0.9),
                 }
                 prop_assert!(agenda.next(interval) <= now + interval.max(PAUSE_LIMIT) + at(1));
             }

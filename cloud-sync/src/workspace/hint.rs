@@ -77,13 +77,14 @@ impl Workspace {
     /// # Cancel safety
     ///
     /// A hint that was dropped is found by the next regular sync.
-    pub async fn hint(&self, hint: Hint) {
+    /// `false` when what it tells of is here already: one's own write comes back as a hint, too.
+    pub async fn hint(&self, hint: Hint) -> bool {
         // A store that cannot be read is the sync's to report.
-        if self.knows(&hint).await.unwrap_or(false) {
-            return;
+        let is_news = !self.knows(&hint).await.unwrap_or(false);
+        if is_news {
+            self.scope.cell().want(|wanted| wanted.add(hint));
         }
-        let cell = self.scope.cell();
-        cell.want(|wanted| wanted.add(hint));
+        is_news
     }
 
     /// Says whether hints come in as things happen. While they do, the regular sync steps back to
@@ -92,7 +93,7 @@ impl Workspace {
         self.scope.cell().set_live(live);
     }
 
-    /// Whether what the hint tells of is here: one's own write comes back as a hint too.
+    /// Whether what the hint tells of is here, or is none of this workspace's.
     async fn knows(&self, hint: &Hint) -> Result<bool, Error> {
         let link = self.scope.link;
         match hint.clone() {
@@ -127,6 +128,9 @@ impl Workspace {
     pub(super) async fn answer_hints(&self, wanted: Wanted) -> Result<(), Error> {
         if wanted.everything {
             return self.sync().await.map(drop);
+        }
+        if !self.settings().await?.sync_conversations {
+            return Ok(());
         }
         let mut unknown = Vec::new();
         for cloud_id in wanted.conversations {

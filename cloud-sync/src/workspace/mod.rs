@@ -22,7 +22,7 @@ pub use state::{Choice, Conflict, Pushed, WorkspaceState};
 use crate::{
     conversations::{self, Conversation},
     events::{SyncEvent, SyncState},
-    link::LinkRecord,
+    link::{LinkRecord, SyncConfig},
     scope::{Scope, blocking},
 };
 
@@ -124,12 +124,7 @@ impl Workspace {
     }
 
     async fn sync_steps(&self) -> Result<SyncReport, Error> {
-        let folder = self.folder().to_owned();
-        // A link file that cannot be read changes nothing: its settings are then the documented defaults.
-        let wanted = blocking(move || Ok(LinkRecord::read(&folder).ok().flatten()))
-            .await?
-            .map(|record| record.sync_config)
-            .unwrap_or_default();
+        let wanted = self.settings().await?;
         let mut report = SyncReport::default();
         if wanted.sync_workspace_state {
             let pushed = self.exchange_state(true).await?;
@@ -145,6 +140,25 @@ impl Workspace {
         }
         self.write_link_file(&report).await?;
         Ok(report)
+    }
+
+    /// Sends the messages that wait, where the link's settings allow it.
+    pub(crate) async fn send_waiting(&self) -> Result<(), Error> {
+        let cell = self.scope.cell();
+        let _alone = cell.alone().await;
+        if self.settings().await?.sync_conversations {
+            for conversation in conversations::with_waiting(&self.scope).await? {
+                conversation.push_steps().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the link file wants. One that cannot be read changes nothing: its settings are then the documented defaults.
+    async fn settings(&self) -> Result<SyncConfig, Error> {
+        let folder = self.folder().to_owned();
+        let record = blocking(move || Ok(LinkRecord::read(&folder).ok().flatten())).await?;
+        Ok(record.map(|record| record.sync_config).unwrap_or_default())
     }
 
     /// Sends local state changes; conflicts are settled on the way. Nothing to send is a success.

@@ -156,3 +156,19 @@ async fn messages_of_another_workspace_cost_one_sync_and_then_nothing() {
     heard(&mut events, synced).await;
     assert_eq!(cloud.requests("/rest/v1/workspaces") - states, 2);
 }
+
+#[tokio::test]
+async fn a_message_leaves_at_once_and_a_change_of_state_after_the_debounce() {
+    let cloud = cloud().await;
+    let (ada, _) = Device::pair(&cloud).await;
+    let mut events = ada.engine.events();
+    let _kept = ada.workspace.keep_synced(AutoSync::default().interval(NEVER).debounce(NEVER));
+    heard(&mut events, synced).await;
+    let states = cloud.requests("/rest/v1/workspaces");
+    ada.workspace.set("current_step", json!("writing")).await.unwrap();
+    ada.chat().await.append(NewMessage::user("now")).await.unwrap();
+    let sent = |event| if let SyncEvent::MessagesSent { count, .. } = event { Some(count) } else { None };
+    assert_eq!(heard(&mut events, sent).await, 1);
+    assert_eq!(ada.texts_in_cloud().await, ["now"]);
+    assert_eq!(cloud.requests("/rest/v1/workspaces"), states);
+}
