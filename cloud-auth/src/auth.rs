@@ -16,11 +16,12 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    account::{Account, Mfa},
     codes::{NOT_SIGNED_IN, PASSWORD_INVALID},
     contact::Contact,
     context::{OrganizationId, UserContext},
     events::AuthEvent,
-    gotrue::{Gotrue, Linked, Way},
+    gotrue::{Gotrue, Linked, Upgrade, Way},
     oauth::SignIns,
     passages::{NotYet, Scope, SignUp, SignedOut},
     session::{
@@ -45,7 +46,7 @@ const CALL_WAIT: Duration = Duration::from_secs(120);
 /// What a task that was cut short gets to end.
 const ABORT_WAIT: Duration = Duration::from_millis(100);
 /// The longest password that the server tells apart from its own beginning, in bytes.
-const PASSWORD_LIMIT_BYTES: usize = 72;
+pub(crate) const PASSWORD_LIMIT_BYTES: usize = 72;
 
 /// Signs in and stays signed in. Cheap to clone; all clones share one session.
 #[derive(Clone)]
@@ -226,6 +227,16 @@ impl Auth {
         self.ask(CALL_WAIT, |reply| Command::SignOut { scope, reply }).await
     }
 
+    /// The account of whoever is signed in: user, addresses, password, linked services.
+    pub fn account(&self) -> Account<'_> {
+        Account(self)
+    }
+
+    /// The second factors of whoever is signed in.
+    pub fn mfa(&self) -> Mfa<'_> {
+        Mfa(self)
+    }
+
     /// Renews the access token now, whatever is left of the present one; also the way to say that the network is back.
     ///
     /// # Errors
@@ -296,6 +307,23 @@ impl Auth {
     /// The browser sign-ins that wait.
     pub(crate) fn sign_ins(&self) -> &SignIns {
         &self.0.sign_ins
+    }
+
+    /// The server, spoken to in the name of whoever is signed in; never in nobody's.
+    pub(crate) async fn member(&self) -> Result<Gotrue, Error> {
+        self.token().await?.ok_or_else(|| Error::new(NOT_SIGNED_IN))?;
+        Ok(Gotrue::new(self.0.client.with_token_source(Arc::new(Member(self.clone())))))
+    }
+
+    /// Tells the session task how the server described the user.
+    pub(crate) async fn note(&self, user: User) -> Result<User, Error> {
+        self.ask(CALL_WAIT, |reply| Command::UserLoaded { user, reply }).await
+    }
+
+    /// Gets a better session in place of the present one.
+    pub(crate) async fn upgrade(&self, upgrade: Upgrade) -> Result<User, Error> {
+        self.token().await?.ok_or_else(|| Error::new(NOT_SIGNED_IN))?;
+        self.ask(CALL_WAIT, |reply| Command::Upgrade { upgrade, reply }).await
     }
 
     pub(crate) fn gotrue(&self) -> Gotrue {
@@ -369,6 +397,21 @@ impl TokenSource for Auth {
             return Ok(Some(token));
         }
         self.ask(TOKEN_WAIT, |reply| Command::Token { ask: Ask::Refused(generation), reply }).await
+    }
+}
+
+/// Speaks for whoever is signed in, and for nobody else: a call that needs a user is not sent without one.
+#[derive(Debug)]
+struct Member(Auth);
+
+#[async_trait]
+impl TokenSource for Member {
+    async fn token(&self) -> Result<Option<AccessToken>, Error> {
+        self.0.token().await?.ok_or_else(|| Error::new(NOT_SIGNED_IN)).map(Some)
+    }
+
+    async fn replace(&self, refused: &AccessToken) -> Result<Option<AccessToken>, Error> {
+        self.0.replace(refused).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! What happened to the session, in order. Only changes are told; [`Auth::status`](crate::Auth::status) is the truth.
 use serde::Serialize;
 
-use crate::status::{SignOutReason, User};
+use crate::status::{AssuranceLevel, SignOutReason, User};
 
 /// One change and its place in the order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +35,16 @@ pub enum AuthChange {
     PasswordRecovery,
     /// There is a new access token.
     TokenRefreshed,
+    /// Something about the user is different, here or by another device.
+    UserUpdated {
+        /// The user as they are now.
+        user: User,
+    },
+    /// The session is better or less well assured than before, such as after a second factor.
+    AssuranceChanged {
+        /// The level now.
+        level: AssuranceLevel,
+    },
     /// Profile, organisations or the active organisation are different: see
     /// [`Auth::user_context`](crate::Auth::user_context).
     ContextChanged,

@@ -19,13 +19,16 @@
 //!
 //! | Module      | What lives there                                                      |
 //! |-------------|-----------------------------------------------------------------------|
+//! | [`account`] | the user, linked services, second factors                              |
 //! | [`status`]  | [`AuthStatus`](status::AuthStatus): who is signed in, without secrets   |
 //! | [`events`]  | what happened to the session, in order                                 |
 //! | [`oauth`]   | signing in through the system's browser: OAuth, SSO, linking            |
 //! | [`context`] | profile, organisations and the active one                              |
 //! | [`store`]   | [`SecretStore`] and the stores that ship with us                       |
 //! | [`codes`]   | the codes of this crate's errors                                       |
+pub mod account;
 mod auth;
+mod claims;
 pub mod codes;
 mod contact;
 pub mod context;

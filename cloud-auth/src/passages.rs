@@ -134,6 +134,7 @@ pub(crate) enum NotYet {
 pub struct SignedOut {
     /// Whether the stored secret is gone. If not, it is tried again while the handle lives.
     pub removed: Result<(), Error>,
-    /// Whether the server has ended the sessions. If not, they end by themselves or by a later sign-out elsewhere.
+    /// Whether the server has ended the sessions. If not, this one is ended there later: it is tried again, also after a
+    /// restart, until the last access token has ended. Sessions on other devices are left alone by then.
     pub revoked: Result<(), Error>,
 }

@@ -1,5 +1,5 @@
 //! Who is signed in, as a snapshot that can be shown, logged and sent to a user interface: it holds no secret.
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub struct User {
     /// Whether nothing but this device vouches for the user yet.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_anonymous: bool,
+    /// Whether the user has a second factor that counts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub has_second_factor: bool,
     /// What the user may change about themselves. Empty after an offline start.
     #[serde(default, skip_serializing)]
     pub user_metadata: serde_json::Map<String, serde_json::Value>,
@@ -64,6 +67,7 @@ impl User {
             new_email: None,
             new_phone: None,
             is_anonymous: false,
+            has_second_factor: false,
             user_metadata: serde_json::Map::new(),
             app_metadata: serde_json::Map::new(),
         }
@@ -113,7 +117,7 @@ pub enum AuthStatus {
         reason: SignOutReason,
     },
     /// Somebody is signed in.
-    SignedIn(Session),
+    SignedIn(Box<Session>),
 }
 
 impl AuthStatus {
@@ -141,8 +145,49 @@ pub struct Session {
     pub verified: bool,
     /// When the access token ends, in seconds since 1970 by this machine's clock.
     pub expires_at: Option<u64>,
+    /// How well the session is assured.
+    pub assurance: Assurance,
     /// Whether the login would survive a restart.
     pub stored: bool,
     /// The code of the last failed refresh, while it has not been made good.
     pub problem: Option<&'static str>,
+}
+
+/// How well a session is assured: `aal1` by one factor, `aal2` by two. The server may know more levels than we do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AssuranceLevel(Cow<'static, str>);
+
+impl AssuranceLevel {
+    /// One factor, such as a password or a mailed code.
+    pub const AAL1: Self = Self(Cow::Borrowed("aal1"));
+    /// Two factors.
+    pub const AAL2: Self = Self(Cow::Borrowed("aal2"));
+
+    /// A level as the server writes it.
+    pub fn new(level: impl Into<String>) -> Self {
+        Self(Cow::Owned(level.into()))
+    }
+
+    /// The level as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The level of a session, and the one that the user could reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Assurance {
+    /// What the present token says; `None` while offline, or when it does not say.
+    pub current: Option<AssuranceLevel>,
+    /// What a second factor would give; the same as `current` for users without one.
+    pub reachable: Option<AssuranceLevel>,
+}
+
+impl Assurance {
+    /// Whether the user has a second factor and has not used it in this session.
+    pub fn wants_second_factor(&self) -> bool {
+        self.current != self.reachable
+    }
 }

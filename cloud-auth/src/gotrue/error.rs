@@ -3,11 +3,13 @@
 //! status, headers, body → [`word`] (the server's code) → our [`Error`] and, for a refresh, whether the session is over.
 //! Only a JSON answer of 400, 401 or 403 with a word from the short list ends a session (A6); everything else, known or
 //! not, is a passing failure (A5). Source: GoTrue `internal/api/errors.go` and its OAuth error body.
+use std::time::Duration;
+
 use cloud_client::{Client, Error, call::Reply, error::Service};
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-use crate::codes::{self, WEAK_PASSWORD};
+use crate::codes::{self, MAIL_RATE_LIMITED, WEAK_PASSWORD};
 
 /// The date of the error body that is asked for.
 pub(crate) const API_VERSION: &str = "2024-01-01";
@@ -43,6 +45,19 @@ fn reasons(body: &[u8]) -> Option<String> {
     (!reasons.is_empty()).then(|| reasons.join(", "))
 }
 
+/// How long to wait, from words such as "you can only request this after 41 seconds": the server has no header for it.
+fn seconds(message: &str) -> Option<Duration> {
+    let mut words = message.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        if words.peek().is_some_and(|unit| unit.starts_with("second"))
+            && let Ok(count) = word.parse::<u32>()
+        {
+            return Some(Duration::from_secs(count.into()));
+        }
+    }
+    None
+}
+
 /// The error that a refusal stands for.
 pub(super) fn refusal(client: &Client, reply: &Reply) -> Error {
     let general = client.failure(Service::Auth, reply);
@@ -52,7 +67,8 @@ pub(super) fn refusal(client: &Client, reply: &Reply) -> Error {
         return general;
     };
     let mut error = reply.error(code).with_server_code(word);
-    if let Some(wait) = general.retry_after() {
+    let told = || general.detail().filter(|_| code == MAIL_RATE_LIMITED).and_then(seconds);
+    if let Some(wait) = general.retry_after().or_else(told) {
         error = error.with_retry_after(wait);
     }
     let reasons = reasons(&reply.body).filter(|_| code == WEAK_PASSWORD);
@@ -108,6 +124,16 @@ mod tests {
             (None, "text/html", r#"{"error_code":"session_not_found"}"#, None),
         ] {
             assert_eq!(word_of(version, kind, body).as_deref(), expected, "{kind} {body}");
+        }
+    }
+
+    #[test]
+    fn the_wait_between_mails_is_read_from_the_message() {
+        let waits = |message| seconds(message).map(|wait| wait.as_secs());
+        assert_eq!(waits("For security purposes, you can only request this after 41 seconds."), Some(41));
+        assert_eq!(waits("after 1 second"), Some(1));
+        for message in ["", "seconds", "email rate limit exceeded", "after -3 seconds", "after 99999999999 seconds"] {
+            assert_eq!(waits(message), None, "{message}");
         }
     }
 

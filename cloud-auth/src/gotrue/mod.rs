@@ -2,8 +2,10 @@
 //!
 //! values in → one [`Call`] → [`Grant`], user or error out. Knows nothing of sessions or stores; only the session task
 //! calls this. Nothing here is repeated by the client: the task decides about that. Source: GoTrue's endpoints.
+mod account;
 mod browser;
 pub(crate) mod error;
+mod factors;
 mod mail;
 mod way;
 mod wire;
@@ -11,7 +13,7 @@ mod wire;
 use std::time::Duration;
 
 use cloud_client::{
-    AccessToken, Client, Error,
+    AccessToken, Client, Error, ErrorCode,
     call::{Call, Reply, Speaker},
     error::{Service, codes::UNREADABLE},
 };
@@ -19,6 +21,7 @@ use http::{HeaderName, HeaderValue, Method};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub(crate) use self::{
+    factors::Upgrade,
     way::{Admission, Way},
     wire::{Grant, Linked, WireUser},
 };
@@ -86,15 +89,37 @@ impl Gotrue {
         let reply = self.0.exchange(call).await?;
         if reply.status.is_success() { Ok(reply) } else { Err(error::refusal(&self.0, &reply)) }
     }
+
+    /// As `answer`; a plain 400 means `code`: the server has no word of its own for it.
+    async fn answer_as(&self, call: Call, code: ErrorCode) -> Result<Reply, Error> {
+        let reply = self.0.exchange(call).await?;
+        if reply.status.is_success() {
+            return Ok(reply);
+        }
+        let error = error::refusal(&self.0, &reply);
+        let ours = error.code().as_str().starts_with("auth.");
+        match error::word(&reply.headers, &reply.body) {
+            Some(word) if reply.status.as_u16() == 400 && !ours => {
+                let named = reply.error(code).with_server_code(word);
+                Err(match error.detail() {
+                    Some(detail) => named.with_detail(detail),
+                    None => named,
+                })
+            }
+            _ => Err(error),
+        }
+    }
 }
 
+/// A call in nobody's name, sent once.
 fn post(path: &str) -> Call {
+    as_user(Method::POST, path).speaker(Speaker::Nobody).once()
+}
+
+/// A call in the user's name; only a `GET` is repeated.
+fn as_user(method: Method, path: &str) -> Call {
     let version = HeaderValue::from_static(error::API_VERSION);
-    Call::new(Service::Auth, Method::POST)
-        .segment(path)
-        .header(HeaderName::from_static(error::API_VERSION_HEADER), version)
-        .speaker(Speaker::Nobody)
-        .once()
+    Call::new(Service::Auth, method).segment(path).header(HeaderName::from_static(error::API_VERSION_HEADER), version)
 }
 
 /// A session with its user; one without is not readable.

@@ -11,6 +11,7 @@ use super::{
     wire::{Form, Linked},
 };
 use crate::{
+    codes::ID_TOKEN_REFUSED,
     contact::Contact,
     passages::{IdToken, NotYet, OtpKind},
     status::User,
@@ -96,7 +97,11 @@ impl Gotrue {
                 let form = Form { kind: Some(kind.as_str()), token_hash: Some(hash.expose_secret()), ..none };
                 post("verify").json(&form)?
             }
-            Way::IdToken(token) => post("token").query("grant_type", "id_token").json(&Form::of_id_token(token))?,
+            Way::IdToken(token) => {
+                let call = post("token").query("grant_type", "id_token").json(&Form::of_id_token(token))?;
+                let (grant, user) = grant(&self.answer_as(call, ID_TOKEN_REFUSED).await?)?;
+                return Ok(Admission::Session(grant, user));
+            }
             Way::Code { code, verifier, .. } => {
                 let (auth_code, code_verifier) = (Some(code.expose_secret()), Some(verifier.expose_secret()));
                 post("token").query("grant_type", "pkce").json(&Form { auth_code, code_verifier, ..none })?

@@ -49,6 +49,20 @@ pub(super) struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) code_verifier: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) current_password: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) link_identity: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) factor_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) friendly_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) issuer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) challenge_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) code_challenge: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) code_challenge_method: Option<&'a str>,
@@ -140,10 +154,19 @@ pub(crate) struct WireUser {
     /// `[]` on sign-up says that the address may belong to somebody already.
     #[serde(default)]
     pub(super) identities: Option<Vec<Value>>,
+    #[serde(default)]
+    factors: Option<Vec<WireFactor>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct WireFactor {
+    #[serde(default)]
+    status: String,
 }
 
 impl From<WireUser> for User {
     fn from(wire: WireUser) -> Self {
+        let factors = wire.factors.unwrap_or_default();
         // The server writes "no address" as an empty text.
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         Self {
@@ -151,6 +174,7 @@ impl From<WireUser> for User {
             phone: given(wire.phone),
             new_email: given(wire.new_email),
             new_phone: given(wire.new_phone),
+            has_second_factor: factors.iter().any(|factor| factor.status == "verified"),
             is_anonymous: wire.is_anonymous.unwrap_or_default(),
             user_metadata: wire.user_metadata.unwrap_or_default(),
             app_metadata: wire.app_metadata.unwrap_or_default(),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     context::{OrganizationId, UserContext},
-    gotrue::Way,
+    gotrue::{Upgrade, Way},
     passages::{NotYet, Scope, SignedOut},
     status::User,
 };
@@ -28,6 +28,8 @@ pub(crate) enum Entry {
 pub(crate) enum Command {
     Token { ask: Ask, reply: Reply<Option<AccessToken>> },
     Enter { way: Way, reply: Reply<Entry> },
+    Upgrade { upgrade: Upgrade, reply: Reply<User> },
+    UserLoaded { user: User, reply: Reply<User> },
     SignOut { scope: Scope, reply: Reply<SignedOut> },
     LoadContext { reply: Reply<Arc<UserContext>> },
     Choose { id: OrganizationId, reply: Reply<()> },

@@ -7,6 +7,7 @@ mod calls;
 pub(crate) mod desk;
 pub(crate) mod expiry;
 pub(crate) mod machine;
+pub(crate) mod owed;
 pub(crate) mod record;
 pub(crate) mod refresher;
 mod vault;

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use super::{
     expiry::Moment,
     machine::{Found, How, Looked, Wrote},
+    owed::{Change, Owed},
     record::{Reading, Record, same},
 };
 use crate::{
@@ -114,6 +115,31 @@ impl Vault {
         let text = text.map_err(|cause| Error::new(ENCODE).during("storing the session").with_source(cause))?;
         self.bounded(self.store.put(&self.key, text)).await?;
         Ok(Wrote::Ours)
+    }
+
+    /// The key of what is owed: beside the login's, so that neither is ever taken for the other.
+    fn owed_key(&self) -> SecretKey {
+        SecretKey::new(&format!("{}_OWED", self.key.as_str()))
+    }
+
+    /// The sessions that an earlier run could not end.
+    pub(super) async fn owed(&self) -> Result<Owed, Error> {
+        let now = Moment::now(&self.clock);
+        let text = self.bounded(self.store.get(&self.owed_key())).await?;
+        Ok(text.map(|text| Owed::parse(&text, &self.origin, now)).unwrap_or_default())
+    }
+
+    /// Changes the stored list; other processes may have put theirs into it.
+    pub(super) async fn change_owed(&self, change: Change) -> Result<(), Error> {
+        let _lock = self.lock(REMOVAL_LOCK_LIMIT).await?;
+        let mut owed = self.owed().await?;
+        owed.apply(change);
+        if owed.is_empty() {
+            return self.bounded(self.store.delete(&self.owed_key())).await;
+        }
+        let text = owed.text(&self.origin);
+        let text = text.map_err(|cause| Error::new(ENCODE).during("storing what is owed").with_source(cause))?;
+        self.bounded(self.store.put(&self.owed_key(), text)).await
     }
 
     pub(super) async fn remove(&self) -> Result<(), Error> {

@@ -6,6 +6,7 @@ mod family;
 mod login;
 mod outcomes;
 mod over_http;
+mod owed;
 mod refresh;
 mod secrets;
 mod world;

@@ -11,6 +11,7 @@ use super::{
     },
 };
 use crate::{
+    claims::Claims,
     codes::REFRESH_PACED,
     events::AuthChange,
     session::{
@@ -43,7 +44,7 @@ impl Machine {
     }
 
     /// Starts a refresh, unless one is under way.
-    fn begin_now(&mut self, turn: &mut Turn) {
+    pub(super) fn begin_now(&mut self, turn: &mut Turn) {
         let ticket = self.ticket();
         let State::SignedIn(live) = &mut self.state else { return };
         match live.flight {
@@ -90,6 +91,14 @@ impl Machine {
         }
         let Some(live) = self.live() else { return };
         match looked {
+            // Nothing was wrong with the session itself: only the wish has to wait.
+            Looked::Locked(error)
+                if live.wish.is_some() && live.access.as_ref().is_some_and(|a| a.is_fresh(turn.now)) =>
+            {
+                live.flight = Flight::Idle;
+                turn.effects.push(Effect::Unlock);
+                return self.refuse_wish(error, turn);
+            }
             Looked::Locked(error) => return self.fail(error, turn),
             // A store that cannot be read must not end a session that the server still knows.
             Looked::Unreadable(_) => {}
@@ -103,6 +112,10 @@ impl Machine {
                 }
             }
         }
+        if self.send_wish(turn) {
+            return;
+        }
+        let Some(live) = self.live() else { return };
         let token = match (&live.unsaved, &live.stored) {
             (Some(_), Some(stored)) => stored.clone(),
             _ => live.refresh.clone(),
@@ -127,9 +140,15 @@ impl Machine {
             return;
         }
         self.pace.count(turn.now);
+        self.store(fresh, turn);
+    }
+
+    /// Writes a new session under the lock that is held; it is shown when the store has it (A3).
+    pub(super) fn store(&mut self, fresh: Fresh, turn: &mut Turn) {
         let ticket = self.ticket();
         let Some(live) = self.live() else { return };
         let user = fresh.user.clone().or_else(|| live.adopted.clone()).unwrap_or_else(|| live.user.clone());
+        let user = if live.described && user.id == live.user.id { live.user.clone() } else { user };
         let context = live.context.clone().filter(|_| user.id == live.user.id);
         let record = Record { refresh: fresh.refresh.clone(), user: user.clone(), context };
         live.touched = false;
@@ -158,9 +177,15 @@ impl Machine {
             let at = turn.now.monotonic + floor + (floor / 4).mul_f64(turn.fraction.clamp(0.0, 1.0));
             (at, at)
         };
+        let cause = error.clone();
         live.trouble = Some(Trouble { error, failures: pause.failures, retry_at, ask_at });
-        live.flight = Flight::Idle;
+        (live.flight, live.described) = (Flight::Idle, false);
         turn.effects.push(Effect::Unlock);
+        // Without a token of this very session there is nothing to show for a better one.
+        let usable = live.adopted.is_none() && live.access.as_ref().is_some_and(|access| access.is_alive(turn.now));
+        if !usable {
+            self.refuse_wish(cause, turn);
+        }
     }
 
     pub(super) fn refused(&mut self, ticket: Ticket, error: Error, turn: &mut Turn) {
@@ -239,8 +264,16 @@ impl Machine {
         let Some(user) = fresh.user.clone() else { return };
         if user.id == live.user.id {
             turn.emit(AuthChange::TokenRefreshed);
+            if live.described {
+                // What was told during the flight is newer than what the flight brings.
+                return;
+            }
+            if user != live.user {
+                turn.emit(AuthChange::UserUpdated { user: user.clone() });
+            }
         } else {
             (live.floor, live.context, live.context_wanted) = (floor, None, Some(Pause::default()));
+            live.level = None;
             turn.emit(AuthChange::SignedIn { user: user.clone(), verified: true });
         }
         live.user = user;
@@ -251,10 +284,19 @@ impl Machine {
         self.generation += 1;
         let (generation, leeway) = (self.generation, self.leeway);
         let Some(live) = self.live() else { return };
+        let level = Claims::of(&fresh.access).aal;
+        let former = std::mem::replace(&mut live.level, level.clone());
+        if let (Some(former), Some(level)) = (former, level)
+            && former != level
+        {
+            turn.emit(AuthChange::AssuranceChanged { level });
+        }
         let token = AccessToken::new(fresh.access, generation);
         live.access = Some(Access::new(token, live.floor, fresh.lifetime, fresh.asked, leeway));
         live.refresh = fresh.refresh;
         (live.verified, live.trouble, live.adopted, live.flight) = (true, None, None, Flight::Idle);
+        live.described = false;
+        let granted = live.wish.take_if(|wish| wish.sent);
         match failure {
             None => {
                 live.is_stored(turn);
@@ -265,6 +307,9 @@ impl Machine {
                 live.unsaved = Some(turn.pause(failures));
                 self.degrade(&error, turn);
             }
+        }
+        if let Some(wish) = granted {
+            self.upgraded = wish.entry;
         }
         self.want_context(turn);
     }

@@ -11,6 +11,7 @@ use crate::{
     context::{OrganizationId, UserContext},
     events::AuthChange,
     session::record::Record,
+    status::User,
 };
 
 impl Machine {
@@ -39,6 +40,19 @@ impl Machine {
                 live.context_wanted = Some(turn.pause(failures));
             }
         }
+    }
+
+    /// The server described the user; only a difference is told, and kept for the next start.
+    pub(super) fn user_loaded(&mut self, user: User, turn: &mut Turn) {
+        let Some(live) = self.live().filter(|live| live.user.id == user.id) else { return };
+        live.described = !live.is_idle();
+        if live.user == user {
+            return;
+        }
+        (live.user, live.touched) = (user.clone(), true);
+        live.unsaved = live.unsaved.take().or(Some(Pause { failures: 0, at: turn.now.monotonic }));
+        turn.emit(AuthChange::UserUpdated { user });
+        self.save(turn);
     }
 
     pub(super) fn chosen(&mut self, id: &OrganizationId, turn: &mut Turn) {
@@ -98,7 +112,11 @@ impl Machine {
         };
         let asked = live.asked;
         match failure {
-            Some(error) => self.degrade(&error, turn),
+            Some(error) => {
+                self.degrade(&error, turn);
+                // With the store a token behind, another step could leave it two behind (A3).
+                self.refuse_wish(error, turn);
+            }
             None => self.recover(turn),
         }
         if asked {

@@ -4,6 +4,7 @@
 //! Restoring ─► SignedOut ─► Entering ─► SignedIn ─► SignedOut          Blind: the store cannot be read, try again
 //! SignedIn:  Idle ─► Looking ─► Sending ─► Storing ─► Idle             a refresh, all under the store's lock
 //!                                  └─► Checking ─► Sending | SignedOut     refused for good: look once more (A6)
+//!            Looking ─► Upgrading ─► Storing                           a better session, such as by a second factor
 //!            Idle ─► Saving ─► Idle                                    an earlier write failed, or the context changed
 //! ```
 //!
@@ -15,6 +16,7 @@ mod flight;
 mod keeping;
 mod model;
 mod passage;
+mod upgrade;
 
 use std::time::Duration;
 
@@ -43,6 +45,8 @@ pub(crate) struct Machine {
     pub(crate) fence: u64,
     /// The last sign-in that became the session.
     pub(crate) entered: u64,
+    /// The last wish for a better session that came true.
+    pub(crate) upgraded: u64,
     pace: Pace,
     /// Listeners know that the store fails.
     degraded: bool,
@@ -57,6 +61,7 @@ impl Machine {
             generation: 0,
             fence: 0,
             entered: 0,
+            upgraded: 0,
             pace: Pace::default(),
             degraded: false,
         }
@@ -80,11 +85,16 @@ impl Machine {
             Event::Written { ticket, result } => self.written(ticket, result, &mut turn),
             Event::Removed { ticket, result } => self.removed(ticket, result, &mut turn),
             Event::SignOut { scope } => self.sign_out(scope, &mut turn),
+            Event::Wish { entry } => self.wish(entry, &mut turn),
+            Event::Upgraded { ticket, fresh } => self.upgraded(ticket, fresh, &mut turn),
+            Event::NotUpgraded { ticket, error } => self.not_upgraded(ticket, error, &mut turn),
+            Event::UserLoaded(user) => self.user_loaded(user, &mut turn),
             Event::ContextLoaded { session, result } => self.context_loaded(session, result, &mut turn),
             Event::Chosen(id) => self.chosen(&id, &mut turn),
         }
         // What had to wait for a flight to land is written at once: the next event may be the end.
         self.save(&mut turn);
+        self.pursue(&mut turn);
         (self, turn.effects)
     }
 
@@ -114,13 +124,14 @@ impl Machine {
             State::Blind { error, .. } => AuthStatus::StoreUnavailable { code: error.code().as_str() },
             State::SignedOut { reason, .. } => AuthStatus::SignedOut { reason: reason.clone() },
             State::Entering(_) => return None,
-            State::SignedIn(live) => AuthStatus::SignedIn(Session {
+            State::SignedIn(live) => AuthStatus::SignedIn(Box::new(Session {
                 user: live.user.clone(),
                 verified: live.verified,
+                assurance: live.assurance(),
                 expires_at: live.access.as_ref().map(Access::expires_at),
                 stored: live.stored.as_ref().is_some_and(|stored| same(stored, &live.refresh)),
                 problem: live.trouble.as_ref().map(|trouble| trouble.error.code().as_str()),
-            }),
+            })),
         })
     }
 

@@ -12,7 +12,7 @@ use crate::{
         expiry::{Access, Moment},
         record::Record,
     },
-    status::{SignOutReason, User},
+    status::{Assurance, AssuranceLevel, SignOutReason, User},
 };
 
 /// The upper end of the first and of the longest pause after a passing failure.
@@ -129,6 +129,20 @@ pub(crate) enum Event {
     SignOut {
         scope: Scope,
     },
+    /// Somebody wants a better session.
+    Wish {
+        entry: u64,
+    },
+    Upgraded {
+        ticket: Ticket,
+        fresh: Fresh,
+    },
+    NotUpgraded {
+        ticket: Ticket,
+        error: Error,
+    },
+    /// The server described the user.
+    UserLoaded(User),
     ContextLoaded {
         session: u64,
         result: Result<UserContext, Error>,
@@ -168,6 +182,19 @@ pub(crate) enum Effect {
         access: Option<AccessToken>,
         refresh: SecretString,
         scope: Scope,
+        /// How long the access token still lives.
+        left: Duration,
+    },
+    /// Show this token for the better session that `entry` wished for.
+    Upgrade {
+        ticket: Ticket,
+        entry: u64,
+        access: AccessToken,
+    },
+    /// The better session that `entry` wished for is not to be had.
+    Refuse {
+        entry: u64,
+        error: Error,
     },
     LoadContext {
         session: u64,
@@ -201,6 +228,15 @@ pub(crate) enum Flight {
     Checking(Ticket, Error),
     Storing(Ticket, Box<Fresh>),
     Saving(Ticket),
+    Upgrading(Ticket),
+}
+
+/// Somebody's wish for a better session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) entry: u64,
+    /// Whether it has become a flight.
+    pub(super) sent: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -208,6 +244,11 @@ pub(crate) struct Live {
     /// The first generation of access tokens that belongs to this session.
     pub(crate) floor: u64,
     pub(crate) user: User,
+    /// Whether the user was described during this flight: what the flight brings is older.
+    pub(super) described: bool,
+    /// What the present access token says.
+    pub(super) level: Option<AssuranceLevel>,
+    pub(crate) wish: Option<Wish>,
     pub(crate) context: Option<Arc<UserContext>>,
     pub(super) refresh: SecretString,
     /// The refresh token that the store is known to hold.
@@ -260,6 +301,9 @@ impl Live {
         Self {
             floor,
             user,
+            described: false,
+            level: None,
+            wish: None,
             context,
             refresh,
             stored,
@@ -286,6 +330,14 @@ impl Live {
     pub(super) fn adopt(&mut self, record: Record) {
         (self.stored, self.refresh) = (Some(record.refresh.clone()), record.refresh);
         (self.adopted, self.unsaved) = (Some(record.user), None);
+    }
+
+    /// What the token says, and what a second factor would give.
+    pub(super) fn assurance(&self) -> Assurance {
+        let mut assurance = Assurance::default();
+        assurance.current.clone_from(&self.level);
+        assurance.reachable = if self.user.has_second_factor { Some(AssuranceLevel::AAL2) } else { self.level.clone() };
+        assurance
     }
 
     pub(crate) fn is_idle(&self) -> bool {

@@ -1,4 +1,6 @@
 //! Coming and going: a sign-in becomes the session, a sign-out ends it.
+use std::time::Duration;
+
 use cloud_client::{AccessToken, Error};
 
 use super::{
@@ -16,8 +18,8 @@ impl Machine {
     pub(super) fn enter(&mut self, arrival: Arrival, entry: u64, fresh: Fresh, user: User, turn: &mut Turn) {
         if arrival.fence != self.fence {
             // Somebody signed out meanwhile: end at the server what nobody will use.
-            let access = Some(AccessToken::new(fresh.access, 0));
-            turn.effects.push(Effect::Revoke { access, refresh: fresh.refresh, scope: Scope::Local });
+            let (access, left) = (Some(AccessToken::new(fresh.access, 0)), fresh.lifetime);
+            turn.effects.push(Effect::Revoke { access, refresh: fresh.refresh, scope: Scope::Local, left });
             return;
         }
         let context = match &self.state {
@@ -59,17 +61,19 @@ impl Machine {
         let tokens = match &self.state {
             State::SignedIn(live) => {
                 let access = live.access.as_ref().filter(|access| access.is_alive(turn.now));
-                Some((access.map(|access| access.token.clone()), live.refresh.clone()))
+                let left = access.map_or(Duration::ZERO, |access| access.remaining(turn.now));
+                Some((access.map(|access| access.token.clone()), live.refresh.clone(), left))
             }
             State::Entering(entering) => {
-                Some((Some(AccessToken::new(entering.fresh.access.clone(), 0)), entering.fresh.refresh.clone()))
+                let Fresh { access, refresh, lifetime, .. } = &entering.fresh;
+                Some((Some(AccessToken::new(access.clone(), 0)), refresh.clone(), *lifetime))
             }
             _ => None,
         };
         turn.effects.push(Effect::Unlock);
         self.leave(SignOutReason::Asked, turn);
-        if let Some((access, refresh)) = tokens {
-            turn.effects.push(Effect::Revoke { access, refresh, scope });
+        if let Some((access, refresh, left)) = tokens {
+            turn.effects.push(Effect::Revoke { access, refresh, scope, left });
         }
     }
 

@@ -1,6 +1,7 @@
 //! The machine against tables of its states and events, and against random sequences of them.
 mod rules;
 mod table;
+mod wishes;
 
 use std::time::{Duration, SystemTime};
 
@@ -31,6 +32,11 @@ pub(super) fn fresh(user_id: &str, n: u32, asked: Moment) -> Fresh {
         asked,
         user: Some(user(user_id)),
     }
+}
+
+/// The same user, described differently.
+pub(super) fn changed(user_id: &str) -> User {
+    User { email: Some("new@example.com".to_owned()), ..user(user_id) }
 }
 
 pub(super) fn record(user_id: &str, n: u32) -> Record {
@@ -91,6 +97,7 @@ impl Bench {
                 | Flight::Sending(ticket)
                 | Flight::Checking(ticket, _)
                 | Flight::Storing(ticket, _)
+                | Flight::Upgrading(ticket)
                 | Flight::Saving(ticket) => *ticket,
             },
         }
@@ -109,6 +116,7 @@ impl Bench {
                 Flight::Checking(..) => "checking",
                 Flight::Storing(..) => "storing",
                 Flight::Saving(_) => "saving",
+                Flight::Upgrading(_) => "upgrading",
             },
         }
     }
@@ -162,6 +170,20 @@ impl Bench {
         let State::SignedIn(live) = &bench.machine.state else { panic!("not signed in") };
         let session = live.floor;
         bench.step(Event::ContextLoaded { session, result: Ok(context()) })
+    }
+
+    pub(super) fn upgrading() -> Self {
+        Self::idle().step(Event::Wish { entry: 5 }).looked(Looked::Read(Some(record("u1", 1))))
+    }
+
+    pub(super) fn upgraded(self, user_id: &str, n: u32) -> Self {
+        let (ticket, fresh) = (self.awaited(), fresh(user_id, n, self.now));
+        self.step(Event::Upgraded { ticket, fresh })
+    }
+
+    pub(super) fn not_upgraded(self, error: Error) -> Self {
+        let ticket = self.awaited();
+        self.step(Event::NotUpgraded { ticket, error })
     }
 
     pub(super) fn written(self, result: Result<Wrote, Error>) -> Self {

@@ -183,6 +183,11 @@ fn event(kind: u8, late: bool, bench: &Bench) -> Event {
         13 => Event::Checked { ticket, found: Err(Error::new(STORE_FAILED)) },
         14 => Event::Written { ticket, result: Err(Error::new(STORE_FAILED)) },
         15 | 16 => Event::Written { ticket, result: Ok(Wrote::Ours) },
+        19 => Event::Wish { entry: n.into() },
+        20 => Event::Upgraded { ticket, fresh: fresh("u1", n, bench.now) },
+        21 => Event::NotUpgraded { ticket, error: over() },
+        22 => Event::UserLoaded(changed("u1")),
+        23 => Event::UserLoaded(user("u1")),
         17 => Event::Removed { ticket, result: Ok(()) },
         18 => {
             let fence = bench.machine.fence - u64::from(late && bench.machine.fence > 0);

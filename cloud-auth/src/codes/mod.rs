@@ -1,11 +1,17 @@
-//! The codes that this crate gives, beside those of `cloud-client`, and what the auth server's own words mean.
+//! The codes that this crate gives, beside those of `cloud-client`.
 //!
-//! `from_server` is the one table from GoTrue's error codes to ours. A word it does not know stays an ordinary API
-//! error that keeps the word (`Error::server_code`).
+//! What the auth server's own words mean is in one table, `words`. A word it does not know stays an ordinary API error
+//! that keeps the word (`Error::server_code`).
+mod account;
+mod words;
+
 use cloud_client::{
     ErrorCode,
     ErrorKind::{Conflict, Forbidden, InvalidInput, Local, NotFound, Protocol, RateLimited, Timeout, Unauthenticated},
 };
+
+pub use self::account::*;
+pub(crate) use self::words::{ends_session, from_server};
 
 /// Unknown address or wrong password; the server does not say which.
 pub const INVALID_CREDENTIALS: ErrorCode = ErrorCode::new(
@@ -196,13 +202,6 @@ pub const ID_TOKEN_REFUSED: ErrorCode = ErrorCode::new(
     "The token of the other service was not accepted",
     "Check that the raw nonce was given here and its hash there, and that the cloud knows the service.",
 );
-/// A second factor is wanted.
-pub const MFA_REQUIRED: ErrorCode = ErrorCode::new(
-    "auth.mfa_required",
-    Forbidden,
-    "This needs the second factor",
-    "Verify a code of the authenticator app, then repeat.",
-);
 /// The password is empty, or longer than the server can tell apart.
 pub const PASSWORD_INVALID: ErrorCode = ErrorCode::new(
     "auth.password_invalid",
@@ -262,78 +261,3 @@ pub const STORE_CORRUPT: ErrorCode = ErrorCode::new(
     "The stored login could not be read",
     "It was set aside under another name; sign in again.",
 );
-
-/// What a code of the auth server means here. `None`: an ordinary API error.
-pub(crate) fn from_server(word: &str) -> Option<ErrorCode> {
-    Some(match word {
-        "invalid_credentials" => INVALID_CREDENTIALS,
-        "email_not_confirmed" | "phone_not_confirmed" => EMAIL_NOT_CONFIRMED,
-        "user_already_exists" | "email_exists" | "phone_exists" | "identity_already_exists" => USER_EXISTS,
-        "weak_password" | "same_password" => WEAK_PASSWORD,
-        "over_request_rate_limit" => AUTH_RATE_LIMITED,
-        "over_email_send_rate_limit" | "over_sms_send_rate_limit" => MAIL_RATE_LIMITED,
-        "otp_expired" => OTP_EXPIRED,
-        "otp_disabled" => OTP_DISABLED,
-        "flow_state_not_found"
-        | "flow_state_expired"
-        | "flow_state_already_used"
-        | "bad_oauth_state"
-        | "bad_oauth_callback" => FLOW_EXPIRED,
-        "bad_code_verifier" => CODE_VERIFIER,
-        "insufficient_aal" => MFA_REQUIRED,
-        "signup_disabled" => SIGNUP_DISABLED,
-        "email_provider_disabled"
-        | "phone_provider_disabled"
-        | "anonymous_provider_disabled"
-        | "provider_disabled"
-        | "oauth_provider_not_supported" => PROVIDER_DISABLED,
-        "user_banned" => USER_BANNED,
-        "captcha_failed" => CAPTCHA,
-        "email_address_invalid" | "email_address_not_authorized" => EMAIL_INVALID,
-        "refresh_token_not_found"
-        | "refresh_token_already_used"
-        | "session_not_found"
-        | "session_expired"
-        | "user_not_found"
-        | "invalid_grant" => SESSION_OVER,
-        _ => return None,
-    })
-}
-
-/// Whether a refresh refused with `word` ends the session for good (A6). Everything else is a passing failure.
-pub(crate) fn ends_session(word: &str) -> bool {
-    from_server(word) == Some(SESSION_OVER) || word == "user_banned"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a06_only_the_known_words_end_a_session() {
-        for word in [
-            "refresh_token_not_found",
-            "refresh_token_already_used",
-            "session_not_found",
-            "session_expired",
-            "user_not_found",
-            "user_banned",
-            "invalid_grant",
-        ] {
-            assert!(ends_session(word), "{word}");
-        }
-        for word in
-            ["", "conflict", "unknown", "validation_failed", "bad_jwt", "over_request_rate_limit", "hook_timeout"]
-        {
-            assert!(!ends_session(word), "{word}");
-        }
-    }
-
-    #[test]
-    fn every_code_is_named_after_its_area() {
-        for word in ["invalid_credentials", "signup_disabled", "weak_password", "user_banned", "captcha_failed"] {
-            let code = from_server(word).unwrap();
-            assert!(code.as_str().starts_with("auth.") && !code.advice().is_empty(), "{word}");
-        }
-    }
-}
