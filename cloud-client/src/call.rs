@@ -123,6 +123,11 @@ impl Call {
         self
     }
 
+    /// The text of a header that was set; empty when there is none.
+    pub(crate) fn header_text(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
     /// Sets a JSON body.
     ///
     /// # Errors

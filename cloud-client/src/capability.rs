@@ -22,10 +22,14 @@ impl Capability {
     pub const MESSAGES_SEQ: Self = Self::named("messages.seq");
     /// Uploads that go on after a break (TUS 1.0.0).
     pub const STORAGE_RESUMABLE: Self = Self::named("storage.resumable");
+    /// Lists of objects by the newer call, with a cursor.
+    pub const STORAGE_LIST_V2: Self = Self::named("storage.list_v2");
     /// Model answers as event streams.
     pub const AI_STREAM: Self = Self::named("ai.stream");
     /// A limit for the rows that a write touches (PostgREST 13).
     pub const REST_MAX_AFFECTED: Self = Self::named("rest.max_affected");
+    /// Sums, means and counts in a select list, which a server allows only when told to.
+    pub const REST_AGGREGATES: Self = Self::named("rest.aggregates");
 
     /// A feature by its constant name.
     pub const fn named(name: &'static str) -> Self {
@@ -76,6 +80,15 @@ pub enum Support {
 }
 
 impl Support {
+    /// What `error` shows of a feature with a place of its own on the server: nothing, or that there is no such place.
+    pub(crate) fn of_a_route(error: &Error) -> Option<Self> {
+        // What is missing is the route, not the thing that was asked for: the server's router says so in these words.
+        let detail = error.detail().unwrap_or_default();
+        let no_route = detail.starts_with("Route ") && detail.ends_with(" not found");
+        let missing = matches!(error.status(), Some(405 | 501)) || no_route;
+        missing.then(|| Self::unsupported("The server has no place for it.", error.code().as_str()))
+    }
+
     /// Not supported, because of `reason`, shown by an answer with `code`.
     pub fn unsupported(reason: impl Into<String>, code: impl Into<String>) -> Self {
         Self::Unsupported { reason: reason.into(), code: code.into() }

@@ -15,7 +15,11 @@ mod tool_calls;
 
 use std::time::Duration;
 
-use cloud_client::{Client, Error, functions::Answered};
+use cloud_client::{
+    Client, Error,
+    capability::{Capability, Support},
+    functions::Answered,
+};
 use serde_json::value::RawValue;
 
 pub use self::{
@@ -87,8 +91,13 @@ impl Ai {
     pub async fn stream(&self, request: &AiRequest) -> Result<AiStream, Error> {
         let body = request.wire(true)?;
         match self.function().open(&body).await.map_err(|error| of_question(error, OPERATION))? {
-            Answered::Events(events) => Ok(AiStream::new(*events)),
+            Answered::Events(events) => {
+                self.client.mark(Capability::AI_STREAM, Support::Supported);
+                Ok(AiStream::new(*events))
+            }
             Answered::Whole(reply) => {
+                let whole = Support::unsupported("The function gives its answers whole.", "ai.whole");
+                self.client.mark(Capability::AI_STREAM, whole);
                 let raw: Box<RawValue> = reply.json()?;
                 AiStream::whole(raw.get()).map_err(|error| error.with_request_id(&reply.request_id))
             }

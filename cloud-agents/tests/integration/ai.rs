@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use cloud_agents::{Ai, AiRequest, ChatMessage, ToolCall, ai::may_fall_back};
-use cloud_client::testing::{Scripted, Step};
+use cloud_client::{
+    capability::{Capability, Support, Unsupported},
+    testing::{Scripted, Step},
+};
 use serde_json::{Value, json};
 
 use crate::{client, refusals};
@@ -95,4 +98,21 @@ async fn allowance_and_catalogue_are_read_again_when_the_cloud_was_away() {
     assert_eq!((models[0].extra["colour"].as_str(), models[1].display_name.as_deref()), (Some("red"), None));
     assert_eq!(scripted.sent()[2].target, "GET /functions/v1/cloud-models");
     assert_eq!(ai.usage().await.unwrap_err().code().as_str(), "ai.sign_in_required");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_stream_is_known_as_one_until_it_does() {
+    let whole =
+        r#"{"choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"All of it."}}]}"#;
+    let events =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"Bit\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let scripted = Scripted::new([Step::json(200, whole), Step::answer(200, "text/event-stream", events)]);
+    let client = client(&scripted);
+    let ai = Ai::new(client.clone());
+    let ask = || async { ai.stream(&question()).await.unwrap().finish().await.unwrap().text };
+    assert_eq!(ask().await, "All of it.");
+    let lacking = client.capabilities().require(&Capability::AI_STREAM).unwrap_err();
+    assert_eq!(Unsupported::of(&lacking).unwrap().code, "ai.whole");
+    assert_eq!(ask().await, "Bit");
+    assert_eq!(client.capabilities().support(&Capability::AI_STREAM), Support::Supported);
 }

@@ -50,6 +50,7 @@ impl ClientBuilder {
             trace: None,
             server_time: Mutex::default(),
             capabilities: Mutex::default(),
+            offer: Mutex::default(),
         };
         Ok(Self { inner, transport: None, roots: Vec::new() })
     }

@@ -35,7 +35,7 @@ use crate::{
     rest::Table,
     retry::{Budget, Policy},
     server_time::ServerTime,
-    storage::Storage,
+    storage::{Storage, tus::Offer},
     transport::SharedTransport,
 };
 
@@ -64,6 +64,8 @@ struct Inner {
     trace: Option<TraceContext>,
     server_time: Mutex<ServerTime>,
     capabilities: Mutex<Capabilities>,
+    /// What the server of resumable uploads offers, once it was asked.
+    offer: Mutex<Option<Offer>>,
 }
 
 impl Client {
@@ -274,6 +276,14 @@ impl Client {
                 (None, None) => return Err(error),
             }
         }
+    }
+
+    pub(crate) fn known_offer(&self) -> Option<Offer> {
+        *self.inner.offer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn remember_offer(&self, offer: Offer) {
+        *self.inner.offer.lock().unwrap_or_else(PoisonError::into_inner) = Some(offer);
     }
 
     /// The wait before a transfer goes on after `error`, the `failed`th in a row; `None` when it should not (T8).

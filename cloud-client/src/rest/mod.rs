@@ -48,7 +48,8 @@ use serde::Serialize;
 use self::level::Level;
 use crate::{
     Client, Error,
-    call::{Call, is_plain, push_query_text},
+    call::{Call, Reply, is_plain, push_query_text},
+    capability::{Capability, Support},
     error::{
         Service,
         codes::{NOT_ONE_ROW, QUERY_INVALID},
@@ -179,6 +180,36 @@ impl Endpoint {
         }
         Ok(if query.is_empty() { call } else { call.encoded_query(query) })
     }
+}
+
+impl Endpoint {
+    /// Sends a call of this endpoint, and remembers what the answer shows of features that not every server has.
+    async fn send(&self, call: Call) -> Result<Reply, Error> {
+        let limited = call.header_text("prefer").contains("max-affected");
+        let sent = self.client.send(call).await;
+        let unsupported = |reason: &str, error: &Error| Support::unsupported(reason, error.code().as_str());
+        match &sent {
+            Ok(reply) if limited && names_max_affected(reply) => {
+                self.client.mark(Capability::REST_MAX_AFFECTED, Support::Supported);
+            }
+            // A preference that the server does not know, said to one who insists on it.
+            Err(error) if limited && error.server_code() == Some("PGRST122") => {
+                let reason = "The server cannot limit the rows that a write touches.";
+                self.client.mark(Capability::REST_MAX_AFFECTED, unsupported(reason, error));
+            }
+            Err(error) if error.server_code() == Some("PGRST123") => {
+                let reason = "The server does not allow aggregates.";
+                self.client.mark(Capability::REST_AGGREGATES, unsupported(reason, error));
+            }
+            _ => {}
+        }
+        sent
+    }
+}
+
+fn names_max_affected(reply: &Reply) -> bool {
+    let applied = reply.headers.get("preference-applied").and_then(|value| value.to_str().ok());
+    applied.is_some_and(|applied| applied.contains("max-affected"))
 }
 
 fn refused(why: &'static str) -> Error {

@@ -90,7 +90,7 @@ impl Select {
         if let Some(count) = count {
             call = prefer(call, &[count.preference().into()])?;
         }
-        self.endpoint.client.send(accept(call, object, self.without_nulls)).await
+        self.endpoint.send(accept(call, object, self.without_nulls)).await
     }
 
     /// Reads the rows.

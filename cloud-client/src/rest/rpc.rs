@@ -106,7 +106,7 @@ impl Rpc {
             call = call.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let call = accept(prefer(call, &self.prefer)?, object, false);
-        self.endpoint.client.send(if self.repeatable { call.repeatable() } else { call }).await
+        self.endpoint.send(if self.repeatable { call.repeatable() } else { call }).await
     }
 
     /// Calls a function and does not look at what it gives.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::Bucket;
 use crate::{
     Error, ErrorKind,
+    capability::{Capability, Support},
     error::codes::{TOO_LARGE, UNREADABLE},
 };
 
@@ -155,7 +156,16 @@ impl List {
             fields.insert("cursor".to_owned(), cursor.as_str().into());
         }
         let call = self.bucket.plain(Method::POST, &["object", "list-v2"])?.value_segment("bucket", &self.bucket.name);
-        let mut page: Page = self.bucket.client.send(call.json(&body)?.repeatable()).await?.json()?;
+        let client = &self.bucket.client;
+        let mut page: Page = match client.send(call.json(&body)?.repeatable()).await {
+            Ok(reply) => reply.json()?,
+            Err(error) => {
+                let Some(unsupported) = Support::of_a_route(&error) else { return Err(error) };
+                client.mark(Capability::STORAGE_LIST_V2, unsupported);
+                return client.capabilities().require(&Capability::STORAGE_LIST_V2).and(Err(error));
+            }
+        };
+        client.mark(Capability::STORAGE_LIST_V2, Support::Supported);
         if !page.has_next {
             page.next = None;
         } else if page.next.is_none() || page.next == self.cursor {

@@ -49,3 +49,39 @@ async fn a_function_that_is_not_deployed_is_unsupported_until_it_answers() {
     invoke().await.unwrap();
     assert_eq!(client.clone().capabilities().support(&own), Support::Supported);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_cannot_do_with_tables_and_lists_has_a_name() {
+    let no_limit = Step::json(400, r#"{"code":"PGRST122","message":"Invalid preferences given with handling=strict"}"#);
+    let no_sums = Step::json(400, r#"{"code":"PGRST123","message":"Use of aggregate functions is not allowed"}"#);
+    let no_list = || {
+        Step::json(404, r#"{"message":"Route POST:/object/list-v2/b not found","error":"Not Found","statusCode":404}"#)
+    };
+    let applied = Step::json(204, "").header("preference-applied", "return=minimal, handling=strict, max-affected=1");
+    let empty = Step::json(200, r#"{"hasNext":false,"folders":[],"objects":[]}"#);
+    let scripted = Scripted::new([no_limit, no_sums, no_list(), applied, empty, Step::json(404, r#"{"error":"x"}"#)]);
+    let client = client(&scripted);
+    let lacks = |name: &Capability| match client.capabilities().require(name) {
+        Ok(()) => None,
+        Err(error) => Unsupported::of(&error).map(|lacking| lacking.code.clone()),
+    };
+
+    let few = || client.table("tasks").delete().eq("id", 1).max_affected(1).send();
+    assert!(few().await.is_err());
+    assert_eq!(lacks(&Capability::REST_MAX_AFFECTED).as_deref(), Some("api.rejected"));
+    let sum = client.table("tasks").select([cloud_client::rest::Field::new("hours").sum()]);
+    assert!(sum.fetch::<Value>().await.is_err());
+    assert_eq!(lacks(&Capability::REST_AGGREGATES).as_deref(), Some("rest.not_offered"));
+    let files = client.storage().bucket("b");
+    let error = files.list("").page().await.unwrap_err();
+    assert_eq!(Unsupported::of(&error).unwrap().capability, Capability::STORAGE_LIST_V2);
+
+    few().await.unwrap();
+    files.list("").page().await.unwrap();
+    for name in [Capability::REST_MAX_AFFECTED, Capability::STORAGE_LIST_V2] {
+        assert_eq!(client.capabilities().support(&name), Support::Supported, "{name}");
+    }
+    // A bucket that is missing says nothing about lists.
+    assert!(files.list("").page().await.is_err());
+    assert_eq!(lacks(&Capability::STORAGE_LIST_V2), None);
+}

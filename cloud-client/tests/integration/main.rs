@@ -7,6 +7,8 @@ mod functions;
 mod learned;
 #[cfg(target_os = "linux")]
 mod linear;
+#[cfg(target_os = "linux")]
+mod memory;
 mod observed;
 mod storage;
 mod tus;

@@ -72,7 +72,7 @@ impl Write {
             call = call.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let call = accept(call, object, false);
-        self.endpoint.client.send(if self.repeatable { call.repeatable() } else { call.once() }).await
+        self.endpoint.send(if self.repeatable { call.repeatable() } else { call.once() }).await
     }
 
     async fn count(self, method: Method) -> Result<usize, Error> {

@@ -24,8 +24,8 @@ const RESTARTS: u32 = 2;
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Create the upload on the server.
-    Create,
+    /// Create the upload on the server, and send this much with it: everything, or nothing.
+    Create { len: u64 },
     /// Send this range.
     Patch { from: u64, len: u64 },
     /// Ask how much the server has.
@@ -119,13 +119,35 @@ pub(super) struct Machine {
     restarts: u32,
     /// The answer to a last chunk was lost: the object may be there already.
     maybe_done: bool,
+    /// The server takes bytes with the creation.
+    at_once: bool,
 }
 
 impl Machine {
     /// An upload of `total` bytes that does not exist yet.
     pub(super) fn new(total: u64, chunk: u64) -> Self {
-        let state = State::Creating;
-        Self { total, chunk: chunk.max(1), state, at: 0, reached: 0, failures: 0, restarts: 0, maybe_done: false }
+        Self {
+            total,
+            chunk: chunk.max(1),
+            state: State::Creating,
+            at: 0,
+            reached: 0,
+            failures: 0,
+            restarts: 0,
+            maybe_done: false,
+            at_once: false,
+        }
+    }
+
+    /// Sends content of one chunk with the creation, from now on. More than one chunk has to be found again after a cut,
+    /// so its place on the server is learned first.
+    pub(super) fn send_at_once(&mut self) {
+        self.at_once = true;
+    }
+
+    /// What goes out with a creation.
+    fn with_creation(&self) -> u64 {
+        if self.at_once && self.total <= self.chunk { self.total } else { 0 }
     }
 
     /// An upload that was left at `at`, perhaps with a chunk on its way.
@@ -151,7 +173,7 @@ impl Machine {
 
     pub(super) fn next(&self) -> Action {
         match self.state {
-            State::Creating => Action::Create,
+            State::Creating => Action::Create { len: self.with_creation() },
             State::Open => Action::Patch { from: self.at, len: self.len() },
             State::Asking => Action::Ask,
             State::Pausing(_) => Action::Pause { failures: self.failures },
@@ -167,13 +189,17 @@ impl Machine {
             (_, Event::Refused) if self.state == State::Asking => self.forgotten(),
             (_, Event::Refused) => self.state = State::Failed(Failure::Refused),
 
-            // Nothing was sent with it, so nothing can be in it.
-            (State::Creating, Event::Created { offset: 0 }) => self.reach(0),
+            // What was not sent cannot be in it.
+            (State::Creating, Event::Created { offset }) if offset <= self.with_creation() => self.reach(offset),
             // A place that does not know the upload before it was made does not know the bucket.
             (State::Creating, Event::Gone) => self.state = State::Failed(Failure::Refused),
-            (State::Creating, Event::Interrupted) => {}
             (State::Creating, Event::Exists) => self.taken(),
-            (State::Creating, _) => self.fail(Then::Create),
+            (State::Creating, event) => {
+                self.maybe_done |= self.with_creation() > 0;
+                if event != Event::Interrupted {
+                    self.fail(Then::Create);
+                }
+            }
 
             (State::Open, Event::Accepted { offset }) if offset > self.at && offset - self.at <= self.len() => {
                 self.reach(offset);

@@ -33,6 +33,8 @@ struct Server {
     /// Whether a finished upload can still be asked for.
     keeps_finished: bool,
     may_replace: bool,
+    /// Whether it takes bytes with the creation.
+    at_once: bool,
 }
 
 impl Server {
@@ -52,9 +54,16 @@ impl Server {
 
     fn act(&mut self, action: Action, bytes: &[u8], cut: Option<u8>) -> Event {
         match action {
-            Action::Create => {
-                self.upload = Some(Vec::new());
-                Event::Created { offset: 0 }
+            Action::Create { len } => {
+                let len = cut.map_or(len, |cut| len.min(u64::from(cut)));
+                self.upload = Some(bytes.get(..len as usize).unwrap().to_vec());
+                if len < self.total {
+                    return Event::Created { offset: len };
+                }
+                match self.finish() {
+                    Event::Accepted { offset } => Event::Created { offset },
+                    other => other,
+                }
             }
             Action::Ask => match &self.upload {
                 Some(upload) => Event::At { offset: upload.len() as u64, total: Some(self.total) },
@@ -81,6 +90,9 @@ impl Server {
 fn run(bytes: &[u8], chunk: u64, server: &mut Server, faults: &[Fault]) -> (Action, usize) {
     let total = bytes.len() as u64;
     let mut machine = Machine::new(total, chunk);
+    if server.at_once {
+        machine.send_at_once();
+    }
     let mut faults = faults.iter().copied();
     for steps in 0..10_000 {
         let action = machine.next();
@@ -118,10 +130,13 @@ fn run(bytes: &[u8], chunk: u64, server: &mut Server, faults: &[Fault]) -> (Acti
             }
             Fault::Restart => {
                 machine = Machine::resumed(total, chunk, machine.offset());
+                if server.at_once {
+                    machine.send_at_once();
+                }
                 continue;
             }
             Fault::Nonsense(offset) => match action {
-                Action::Create => Event::Created { offset: total + 1 + offset % 9 },
+                Action::Create { .. } => Event::Created { offset: total + 1 + offset % 9 },
                 Action::Patch { .. } => Event::Accepted { offset: total + 1 + offset % 9 },
                 _ => Event::At { offset: total + 1 + offset % 9, total: None },
             },
@@ -165,7 +180,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 fn server(total: usize, keeps_finished: bool, may_replace: bool) -> Server {
-    Server { upload: None, object: None, total: total as u64, keeps_finished, may_replace }
+    Server { upload: None, object: None, total: total as u64, keeps_finished, may_replace, at_once: false }
 }
 
 proptest! {
@@ -178,10 +193,12 @@ proptest! {
         faults in prop::collection::vec(fault(), 0..40),
         keeps_finished: bool,
         may_replace: bool,
+        at_once: bool,
         other in prop::option::of(prop::collection::vec(any::<u8>(), 0..120)),
     ) {
         let mut server = server(bytes.len(), keeps_finished, may_replace);
         server.object = other.filter(|other| *other != bytes);
+        server.at_once = at_once;
         let (end, _) = run(&bytes, chunk, &mut server, &faults);
         match end {
             Action::Done => prop_assert_eq!(server.object.as_deref(), Some(bytes.as_slice())),
@@ -209,6 +226,32 @@ fn a_quiet_course_is_one_creation_and_one_send_for_each_chunk() {
     let mut server = server(13, false, false);
     assert_eq!(run(&bytes, 6, &mut server, &[]), (Action::Done, 4));
     assert_eq!(server.object, Some(bytes));
+}
+
+/// Storage vector 18.
+#[test]
+fn content_of_one_chunk_goes_out_with_the_creation_where_the_server_takes_it() {
+    let mut quick = server(5, false, false);
+    quick.at_once = true;
+    assert_eq!(run(&[1; 5], 5, &mut quick, &[]), (Action::Done, 1));
+    // Its answer is lost: the next creation finds the key taken, and the object is looked at.
+    for (faults, end) in [
+        (vec![Fault::After], Action::Done),
+        (vec![Fault::Stop(true)], Action::Done),
+        (vec![Fault::Part(3)], Action::Done),
+        (vec![Fault::Before], Action::Done),
+    ] {
+        let mut quick = server(5, false, false);
+        quick.at_once = true;
+        assert_eq!(run(&[1; 5], 5, &mut quick, &faults).0, end, "{faults:?}");
+        assert_eq!(quick.object.as_deref(), Some(&[1; 5][..]));
+    }
+    let mut taken = server(5, false, false);
+    (taken.at_once, taken.object) = (true, Some(vec![2; 5]));
+    assert_eq!(run(&[1; 5], 5, &mut taken, &[]).0, Action::Fail(Failure::Exists));
+    let mut large = server(13, false, false);
+    large.at_once = true;
+    assert_eq!(run(&[1; 13], 6, &mut large, &[]), (Action::Done, 4), "the place is learned first");
 }
 
 #[test]

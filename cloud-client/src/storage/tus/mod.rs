@@ -1,36 +1,31 @@
 //! Uploads that survive cuts, restarts and new tokens: TUS 1.0.0.
 //!
 //! content → machine says create, send, ask, wait → one request each → what came of it → machine → … → object.
-//! This file only carries out what the machine says. A token whose time is over is replaced inside a request, and the
+//! The server is asked once for each client what it offers: content of one chunk goes out with the creation where that
+//! is taken, and what is too large is not sent at all. This file holds the handle, [`steps`] carries out what the machine
+//! says. A token whose time is over is replaced inside a request, and the
 //! same chunk sent again. Whoever wants to go on after a restart keeps each [`ResumeTicket`] that
 //! [`ResumableUpload::advance`] gives; it holds no secret.
 mod machine;
+mod offer;
+mod steps;
 mod wire;
 
 use std::{fmt, time::Duration};
 
-use http::{HeaderValue, Method, header};
+use http::Method;
 use serde::{Deserialize, Serialize};
 
 use self::machine::{Action, Event, Failure, Machine};
-use super::{Bucket, Content, SignedUpload, UploadOptions, Uploaded, bucket::UPSERT, bucket::object_key};
+pub(crate) use self::offer::Offer;
+use super::{Bucket, Content, SignedUpload, UploadOptions, Uploaded, bucket::object_key};
 use crate::{
     Error, ErrorKind,
-    call::{Call, Reply, Speaker},
-    error::{
-        Service,
-        codes::{CONFLICT, LOCAL_IO, NOT_FOUND, SOURCE_CHANGED, TICKET_MISMATCH, TIMEOUT, UNREADABLE, UPLOAD_LOST},
-    },
-    pace::Pace,
+    error::codes::{CONFLICT, NOT_FOUND, TICKET_MISMATCH, TIMEOUT, UPLOAD_LOST},
 };
 
 /// The chunk that hosted clouds demand, in bytes; self-hosted ones take any.
 pub const CHUNK_BYTES: u64 = 6 * 1024 * 1024;
-/// The upper end of the first wait.
-const PAUSE: Duration = Duration::from_millis(500);
-/// The upper end of any wait that the server did not ask for.
-const PAUSE_CAP: Duration = Duration::from_secs(20);
-
 /// Where an unfinished upload is, so that it can be continued later, also by another process. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -68,8 +63,10 @@ pub struct ResumableUpload {
     machine: Machine,
     upload_id: Option<String>,
     expires_at: Option<u64>,
-    /// A chunk went out and its answer was not taken yet.
+    /// Bytes went out and their answer was not taken yet.
     sending: bool,
+    /// The server's offer was looked at.
+    offered: bool,
     last: Option<Error>,
     started: Option<Duration>,
 }
@@ -98,6 +95,7 @@ impl Bucket {
             upload_id: None,
             expires_at: None,
             sending: false,
+            offered: false,
             last: None,
             started: None,
         })
@@ -192,9 +190,9 @@ impl ResumableUpload {
     ///
     /// # Errors
     ///
-    /// `api.conflict` when the key is taken by other bytes, `storage.too_large`, `storage.type_refused`,
-    /// `storage.link_invalid`, `storage.source_changed`, `storage.upload_lost`, `api.forbidden`; what kept the bytes
-    /// from arriving, after six failures without a new one; `net.timeout` past the limit. Calling again after a passing
+    /// `api.conflict` when the key is taken by other bytes, `storage.too_large` (before anything is sent, where the server
+    /// tells its limit), `storage.type_refused`, `storage.link_invalid`, `storage.source_changed`, `storage.upload_lost`,
+    /// `api.unsupported` when the server takes no such uploads, `api.forbidden`; what kept the bytes from arriving, after six failures without a new one; `net.timeout` past the limit. Calling again after a passing
     /// failure goes on.
     ///
     /// # Cancel safety
@@ -219,7 +217,11 @@ impl ResumableUpload {
                 return Err(self.ended(Error::new(TIMEOUT)));
             }
             let event = match action {
-                Action::Create => self.create(left).await,
+                Action::Create { .. } if !self.offered => {
+                    self.heed_offer(left).await?;
+                    continue;
+                }
+                Action::Create { len } => self.create(len, left).await?,
                 Action::Patch { from, len } => self.patch(from, len, left).await?,
                 Action::Ask => self.ask(left).await,
                 Action::Pause { failures } => {
@@ -266,118 +268,6 @@ impl ResumableUpload {
             None => self.bucket.upload(&self.key, self.content.clone(), &self.options).await,
         };
         sent.map(|_| ())
-    }
-
-    /// A call with what every request of an upload carries.
-    fn call(&self, method: Method, id: Option<&str>, left: Duration) -> Result<Call, Error> {
-        let signed: &[&str] = &["upload", "resumable", "sign"];
-        let route = if self.permission.is_some() { signed } else { &signed[..2] };
-        let (name, version) = wire::RESUMABLE;
-        let mut call = self.bucket.plain(method, route)?.header(name, version).timeout(left);
-        // Rights are judged anew for each request, by its own `x-upsert`.
-        call = call.header(UPSERT, self.options.upsert_header());
-        if let Some(id) = id {
-            call = call.value_segment("upload", id);
-        }
-        if let Some(permission) = &self.permission {
-            let mut token = super::upload::header_value(permission.token())?;
-            token.set_sensitive(true);
-            call = call.header(wire::SIGNATURE, token).speaker(Speaker::Nobody);
-        }
-        Ok(call)
-    }
-
-    async fn exchange(&self, call: Call) -> Result<Reply, Error> {
-        let reply = self.bucket.client.exchange(call.once()).await?;
-        if reply.status.is_success() {
-            return Ok(reply);
-        }
-        let error = self.bucket.client.failure(Service::Storage, &reply);
-        Err(if self.permission.is_some() { super::upload::link_error(error) } else { error })
-    }
-
-    async fn create(&mut self, left: Duration) -> Event {
-        self.upload_id = None;
-        match self.try_create(left).await {
-            Ok((id, offset, expires_at)) => {
-                (self.upload_id, self.expires_at) = (Some(id), expires_at);
-                Event::Created { offset }
-            }
-            Err(error) => self.failed(error),
-        }
-    }
-
-    async fn try_create(&self, left: Duration) -> Result<(String, u64, Option<u64>), Error> {
-        let keep = self.options.keep_seconds().map(|seconds| seconds.to_string());
-        let values = self.options.metadata_text();
-        let mut pairs = vec![
-            ("bucketName", self.bucket.name.as_str()),
-            ("objectName", self.key.as_str()),
-            ("contentType", self.options.kind()),
-        ];
-        pairs.extend(keep.as_deref().map(|keep| ("cacheControl", keep)));
-        pairs.extend(values.as_deref().map(|values| ("metadata", values)));
-        let call = self
-            .call(Method::POST, None, left.min(2 * crate::pace::IDLE))?
-            .header(wire::LENGTH, self.content.len_bytes().into())
-            .header(wire::METADATA, super::upload::header_value(&wire::metadata(&pairs))?)
-            .header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        let reply = self.exchange(call).await?;
-        let id = wire::location(&reply.headers).ok_or_else(|| reply.error(UNREADABLE))?;
-        Ok((id, wire::number(&reply.headers, &wire::OFFSET).unwrap_or_default(), wire::expires(&reply.headers)))
-    }
-
-    /// Sends a chunk. Only what is wrong with the content itself is an error.
-    async fn patch(&mut self, from: u64, len: u64, left: Duration) -> Result<Event, Error> {
-        let pace = Pace::default();
-        let body = self.content.body(from, len, &pace, &self.options.listener);
-        let call = self.call(Method::PATCH, self.upload_id.as_deref(), left)?;
-        let call = call.header(wire::OFFSET, from.into()).header(header::CONTENT_TYPE, wire::CHUNK_TYPE);
-        self.sending = true;
-        let sent = self.exchange(call.stream(body, pace)).await;
-        self.sending = false;
-        Ok(match sent {
-            Ok(reply) => match wire::number(&reply.headers, &wire::OFFSET) {
-                Some(offset) => Event::Accepted { offset },
-                None => self.failed(reply.error(UNREADABLE)),
-            },
-            // The content is to blame; the machine asks before it sends again.
-            Err(error) if [SOURCE_CHANGED, LOCAL_IO].contains(&error.code()) => {
-                self.machine.on(Event::Interrupted);
-                return Err(error);
-            }
-            Err(error) => self.failed(error),
-        })
-    }
-
-    async fn ask(&mut self, left: Duration) -> Event {
-        let call = self.call(Method::HEAD, self.upload_id.as_deref(), left.min(2 * crate::pace::IDLE));
-        let asked = match call {
-            Ok(call) => self.exchange(call).await,
-            Err(error) => Err(error),
-        };
-        match asked {
-            Ok(reply) => match wire::number(&reply.headers, &wire::OFFSET) {
-                Some(offset) => Event::At { offset, total: wire::number(&reply.headers, &wire::LENGTH) },
-                None => self.failed(reply.error(UNREADABLE)),
-            },
-            Err(error) => self.failed(error),
-        }
-    }
-
-    fn failed(&mut self, error: Error) -> Event {
-        let event = wire::meaning(&error);
-        tracing::debug!(code = %error.code(), ?event, "resumable upload");
-        self.last = Some(error);
-        event
-    }
-
-    /// Uniform in `[0, 0.5 s · 2ⁿ⁻¹]`, capped, and no shorter than the server asked for.
-    fn pause(&self, failures: u32) -> Duration {
-        let doubled = PAUSE.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
-        let asked = self.last.as_ref().and_then(Error::retry_after).unwrap_or_default();
-        let jittered = doubled.min(PAUSE_CAP).mul_f64(self.bucket.client.random().fraction());
-        jittered.max(asked.min(crate::retry::RETRY_AFTER_LIMIT))
     }
 
     /// The error of a course that ended, and a machine that asks first if the caller tries again.
