@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -23,6 +23,7 @@ use crate::{
     functions::upstream::Upstream,
     keys::Keys,
     network::Network,
+    realtime::Realtime,
     rest_upstream::RestUpstream,
     storage::{Blobs, Store},
 };
@@ -62,6 +63,7 @@ pub(crate) struct Cloud {
     pub(crate) upstream: Option<Upstream>,
     pub(crate) rest_upstream: Option<RestUpstream>,
     pub(crate) storage: Store,
+    pub(crate) realtime: Arc<Realtime>,
     /// `http://127.0.0.1:<port>`, set once the port is known.
     pub(crate) url: OnceLock<String>,
     generation: AtomicU64,
@@ -75,11 +77,12 @@ impl Cloud {
         network: Network,
         upstream: Option<Upstream>,
         rest_upstream: Option<RestUpstream>,
+        realtime: Arc<Realtime>,
     ) -> Self {
         let (url, generation) = (OnceLock::new(), AtomicU64::new(0));
         let Data { db, keys, blobs } = data;
         let storage = Store::new(blobs);
-        Self { db, keys, settings, faults, network, upstream, rest_upstream, storage, url, generation }
+        Self { db, keys, settings, faults, network, upstream, rest_upstream, storage, realtime, url, generation }
     }
 
     /// The address of this server, without a path.
@@ -95,6 +98,7 @@ impl Cloud {
     /// Makes every token issued so far count as expired.
     pub(crate) fn expire_access_tokens(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
+        self.realtime.check_tokens();
     }
 
     /// The claims of a token that this server signed and that has not expired.

@@ -29,7 +29,7 @@ use crate::{
     cloud::Cloud,
     faults::{Action, Answer},
     network::Connection,
-    storage,
+    realtime, storage,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -124,10 +124,14 @@ async fn keyed(cloud: &Cloud, request: Request, next: Next) -> Response {
     }
 }
 
-/// Two kinds of client have no key: an OpenAI client, whose bearer is checked where the function starts, and
-/// whoever follows a public or signed address of the storage, which checks everything itself.
+/// Some clients have no key: an OpenAI client, whose bearer is checked where the function starts, and whoever
+/// follows a public or signed address of the storage, which checks everything itself. A socket is let in by the
+/// realtime service, which refuses in its own words.
 fn may_come_without_key(request: &Request) -> bool {
     let path = request.uri().path();
+    if [realtime::UPGRADE_PATH, realtime::PLAIN_PATH].contains(&path) {
+        return true;
+    }
     let is_openai = path.starts_with(OPENAI) && request.headers().contains_key(AUTHORIZATION);
     api_key(request).is_none() && (is_openai || path.strip_prefix(storage::PATH).is_some_and(|p| p.starts_with('/')))
 }

@@ -25,6 +25,7 @@
 //! | [`Builder`]     | port, data directory, lifetimes, limits, model server, faults |
 //! | [`Running`]     | address, keys, and the handle that steers it in a test      |
 //! | [`Fault`]       | one failure to show to matching requests                    |
+//! | [`RealtimeOptions`], [`RealtimeControl`] | live connections: what they are like, and what a test does to them |
 //! | [`Demo`]        | the people, the workspace and the agent that are there      |
 //!
 //! | Path             | Service                                                                         |
@@ -33,6 +34,7 @@
 //! | `/rest/v1/`      | tables, and under `rpc/` a few database functions                               |
 //! | `/storage/v1/`   | buckets and objects; `workspace-files` keeps `{workspace_id}/…` for its members |
 //! | `/functions/v1/` | agents and the AI proxy                                                         |
+//! | `/realtime/v1/`  | live connections: Phoenix channels; also at `/socket/websocket`                 |
 
 mod cloud;
 pub(crate) mod core;
@@ -43,6 +45,7 @@ mod gotrue;
 mod keys;
 mod network;
 pub(crate) mod postgrest;
+mod realtime;
 mod rest;
 mod rest_upstream;
 mod running;
@@ -52,6 +55,7 @@ mod storage;
 
 pub use crate::{
     faults::Fault,
+    realtime::{RealtimeControl, RealtimeOptions, TopicAccess},
     running::Running,
     seed::{Demo, DemoPerson},
     server::{Builder, CloudDev, StartError},

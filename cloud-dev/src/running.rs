@@ -12,6 +12,7 @@ use crate::{
     cloud::Cloud,
     faults::Fault,
     gotrue::{account::User, session},
+    realtime::RealtimeControl,
     seed::Demo,
 };
 
@@ -124,6 +125,11 @@ impl Running {
         self.cloud.network.set_offline(offline);
     }
 
+    /// Steers live connections.
+    pub fn realtime(&self) -> RealtimeControl {
+        RealtimeControl::new(&self.cloud)
+    }
+
     /// How many requests came for paths that begin with `path_prefix`, whatever became of them.
     pub fn requests(&self, path_prefix: &str) -> u64 {
         self.cloud.faults.requests(path_prefix)
@@ -137,6 +143,7 @@ impl Running {
     /// Dropping this future stops the cloud without waiting.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
+        let sockets = self.cloud.realtime.end();
         let closed = self.cloud.db.closed();
         if let Some(mut task) = self.task.take()
             && timeout(GRACE, &mut task).await.is_err()
@@ -145,6 +152,7 @@ impl Running {
             let _ = timeout(GRACE, &mut task).await;
             task.abort();
         }
+        let _ = timeout(GRACE, sockets).await;
         drop(self); // the last handle of the database, once the connections are gone
         let _ = timeout(CLOSE, closed).await;
     }
@@ -166,6 +174,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
+        drop(self.cloud.realtime.end());
         self.cloud.network.close();
         if let Some(task) = self.task.take() {
             task.abort();

@@ -28,6 +28,7 @@ use crate::{
     gateway, gotrue,
     keys::Keys,
     network::{Connection, Gate, Network},
+    realtime::{self, Realtime, RealtimeOptions},
     rest,
     rest_upstream::RestUpstream,
     running::Running,
@@ -120,6 +121,7 @@ impl CloudDev {
             jwt_secret: None,
             heed_fault_header: false,
             random_faults: None,
+            realtime: RealtimeOptions::default(),
             settings: Settings {
                 access_token_lifetime: Duration::from_secs(3600),
                 refresh_reuse_interval: Duration::from_secs(10),
@@ -147,6 +149,7 @@ pub struct Builder {
     jwt_secret: Option<SecretString>,
     heed_fault_header: bool,
     random_faults: Option<Random>,
+    realtime: RealtimeOptions,
     settings: Settings,
 }
 
@@ -248,6 +251,12 @@ impl Builder {
         self
     }
 
+    /// What live connections are like. Default: [`RealtimeOptions::default`].
+    pub fn realtime(mut self, options: RealtimeOptions) -> Self {
+        self.realtime = options;
+        self
+    }
+
     /// Hits `per_mille` of a thousand requests with a fault; the same `seed` hits the same ones. Default: none.
     pub fn faults(mut self, seed: u64, per_mille: u16) -> Self {
         self.random_faults = Some(Random { seed, per_mille });
@@ -296,7 +305,8 @@ impl Builder {
         let demo = Demo::new();
         prepare(&data, &demo).await?;
         let faults = Faults::new(self.heed_fault_header, self.random_faults);
-        let cloud = Arc::new(Cloud::new(data, self.settings, faults, network, upstream, rest_upstream));
+        let realtime = Arc::new(Realtime::new(self.realtime));
+        let cloud = Arc::new(Cloud::new(data, self.settings, faults, network, upstream, rest_upstream, realtime));
         let url = cloud.url.get_or_init(|| format!("http://{address}")).clone();
 
         let stop = CancellationToken::new();
@@ -320,6 +330,8 @@ fn router(cloud: Arc<Cloud>) -> Router {
         .route("/rest/v1/{*path}", any(rest::handle))
         .route("/storage/v1/{*path}", any(storage::handle))
         .route("/functions/v1/{*path}", any(functions::handle))
+        .route(realtime::UPGRADE_PATH, any(realtime::upgrade))
+        .route(realtime::PLAIN_PATH, any(realtime::upgrade))
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(Arc::clone(&cloud), gateway::gateway))
         .with_state(cloud)

@@ -11,6 +11,7 @@ mod faults;
 mod functions;
 mod persistence;
 mod program;
+mod realtime;
 mod refresh;
 mod resumable;
 mod storage;

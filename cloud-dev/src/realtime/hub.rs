@@ -1,0 +1,320 @@
+//! Who is connected, who has joined what, and what goes to whom: the state all sockets share.
+//!
+//! A socket's session, the HTTP endpoint and the database's changes call in; frames leave through the [`Outbox`]es.
+//! Nothing here waits, reads a clock or asks the database. One lock covers it all and is held for one step. A public
+//! and a private channel of one name are different rooms. A broadcast is written once per serializer version.
+//! Wire source: Phoenix channels, PubSub and Presence; Supabase Realtime `MessageDispatcher`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{body::Bytes, extract::ws::Message};
+use serde_json::{Map, Value};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    changes::Subscription,
+    limits::Window,
+    options::RealtimeOptions,
+    outbox::Outbox,
+    presence::Presence,
+    room,
+    token::Token,
+    wire::{self, Body, Outbound, Ref, UserBroadcast, Version},
+};
+use crate::core::Identity;
+
+/// Names one connection for as long as it lasts.
+pub(crate) type SocketId = u64;
+
+/// How far back presence calls count.
+const PRESENCE_WINDOW: Duration = Duration::from_secs(30);
+
+/// A topic as it stands on the wire, and which of the two rooms of that name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Room {
+    pub(crate) topic: String,
+    pub(crate) private: bool,
+}
+
+/// One joined topic of one socket.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) join_ref: Ref,
+    pub(crate) room: Room,
+    pub(crate) echo: bool,
+    pub(crate) ack: bool,
+    pub(crate) may_write: bool,
+    pub(crate) presence_key: String,
+    pub(crate) token: Token,
+    /// What of the tables it wants to hear.
+    pub(crate) changes: Vec<Subscription>,
+    /// Whose rows it hears of; nobody's before the subscription works.
+    #[expect(dead_code, reason = "read once changes flow")]
+    pub(crate) live: Option<Identity>,
+    pub(crate) presence_calls: Window,
+}
+
+impl Channel {
+    /// The window that its presence calls have to fit in.
+    pub(crate) const fn presence_window(calls: u32) -> Window {
+        Window::new(calls, PRESENCE_WINDOW)
+    }
+}
+
+/// What goes to everybody in a room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fanout<'a> {
+    /// An event with JSON text as its payload.
+    Text { event: &'a str, payload: &'a str },
+    /// A user's broadcast: a frame of its own on version 2, text on version 1 if it can be.
+    User(&'a UserBroadcast),
+    /// Bytes under an event; only version 2 can carry them.
+    Binary { event: &'a str, data: &'a [u8] },
+}
+
+/// The shared state.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    state: Mutex<State>,
+    max_sockets: usize,
+    sockets: watch::Sender<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    next: SocketId,
+    references: u64,
+    pub(crate) sockets: HashMap<SocketId, Socket>,
+    rooms: HashMap<Room, Members>,
+    joins: Window,
+    messages: Window,
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) version: Version,
+    pub(crate) outbox: Outbox,
+    pub(crate) channels: BTreeMap<String, Channel>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    here: BTreeMap<SocketId, (Version, Outbox)>,
+    presence: Presence,
+}
+
+impl Hub {
+    pub(crate) fn new(options: &RealtimeOptions) -> Self {
+        let second = Duration::from_secs(1);
+        let state = State {
+            next: 1,
+            references: 0,
+            sockets: HashMap::new(),
+            rooms: HashMap::new(),
+            joins: Window::new(options.joins_per_second, second),
+            messages: Window::new(options.messages_per_second, second),
+        };
+        Self { state: Mutex::new(state), max_sockets: options.max_sockets, sockets: watch::Sender::new(0) }
+    }
+
+    /// The state, for one step.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many sockets there are, now and later.
+    pub(crate) fn count(&self) -> watch::Receiver<usize> {
+        self.sockets.subscribe()
+    }
+
+    /// Whether one more socket fits.
+    pub(crate) fn has_room(&self) -> bool {
+        self.state().sockets.len() < self.max_sockets
+    }
+
+    /// Adds a socket.
+    pub(crate) fn open(&self, version: Version, outbox: Outbox) -> SocketId {
+        let mut state = self.state();
+        let id = state.next;
+        state.next += 1;
+        state.sockets.insert(id, Socket { version, outbox, channels: BTreeMap::new() });
+        self.sockets.send_replace(state.sockets.len());
+        id
+    }
+
+    /// Removes a socket with its channels; those who stay hear who has gone.
+    pub(crate) fn close(&self, socket: SocketId) {
+        let mut state = self.state();
+        let topics: Vec<String> =
+            state.sockets.get(&socket).map(|found| found.channels.keys().cloned().collect()).unwrap_or_default();
+        for topic in topics {
+            state.leave(socket, &topic);
+        }
+        state.sockets.remove(&socket);
+        self.sockets.send_replace(state.sockets.len());
+    }
+
+    /// Tells every socket that the server is about to end it.
+    pub(crate) fn announce_end(&self) {
+        let payload = r#"{"extension":"system","status":"ok","message":"Server requested disconnect"}"#;
+        let (nobody, state) = (&Ref::Null, self.state());
+        for (id, socket) in &state.sockets {
+            for topic in socket.channels.keys() {
+                let message = Outbound { join_ref: nobody, reference: nobody, topic, event: "system", payload };
+                state.send(*id, &message);
+            }
+        }
+    }
+
+    /// Sends numbered broadcasts to the public room of a name.
+    pub(crate) fn flood(&self, topic: &str, messages: usize) {
+        let room = Room { topic: format!("{}{topic}", room::REALTIME), private: false };
+        let state = self.state();
+        for n in 0..messages {
+            let payload = format!(r#"{{"type":"broadcast","event":"flood","payload":{{"n":{n}}}}}"#);
+            state.fan_out(&room, None, &Fanout::Text { event: "broadcast", payload: &payload });
+        }
+    }
+
+    /// Every connection.
+    pub(crate) fn outboxes(&self) -> Vec<Outbox> {
+        self.state().sockets.values().map(|socket| socket.outbox.clone()).collect()
+    }
+}
+
+impl State {
+    /// A channel that is joined.
+    pub(crate) fn channel(&mut self, socket: SocketId, topic: &str) -> Option<&mut Channel> {
+        self.sockets.get_mut(&socket)?.channels.get_mut(topic)
+    }
+
+    /// The channel that was joined with `join_ref`, if it is still the one.
+    pub(crate) fn instance(&mut self, socket: SocketId, topic: &str, join_ref: &Ref) -> Option<&mut Channel> {
+        self.channel(socket, topic).filter(|channel| channel.join_ref == *join_ref)
+    }
+
+    /// How many topics a socket has joined.
+    pub(crate) fn channels(&self, socket: SocketId) -> usize {
+        self.sockets.get(&socket).map_or(0, |found| found.channels.len())
+    }
+
+    /// Whether one more join fits into the rate.
+    pub(crate) fn may_join(&mut self, now: Instant) -> bool {
+        self.joins.allows(now, 1)
+    }
+
+    /// Adds a channel to a socket that has none of the topic.
+    pub(crate) fn join(&mut self, socket: SocketId, channel: Channel) {
+        let Some(found) = self.sockets.get_mut(&socket) else { return };
+        let members = self.rooms.entry(channel.room.clone()).or_default();
+        members.here.insert(socket, (found.version, found.outbox.clone()));
+        found.channels.insert(channel.room.topic.clone(), channel);
+    }
+
+    /// Takes a channel away; the others hear who has gone, it does not.
+    pub(crate) fn leave(&mut self, socket: SocketId, topic: &str) -> Option<Channel> {
+        let channel = self.sockets.get_mut(&socket)?.channels.remove(topic)?;
+        let Some(members) = self.rooms.get_mut(&channel.room) else { return Some(channel) };
+        members.here.remove(&socket);
+        if let Some(diff) = members.presence.untrack(socket) {
+            self.fan_out(&channel.room, None, &Fanout::Text { event: "presence_diff", payload: &diff });
+        }
+        if self.rooms.get(&channel.room).is_some_and(|members| members.here.is_empty()) {
+            self.rooms.remove(&channel.room);
+        }
+        Some(channel)
+    }
+
+    /// Writes one message to one socket.
+    pub(crate) fn send(&self, socket: SocketId, message: &Outbound<'_>) {
+        if let Some(found) = self.sockets.get(&socket) {
+            found.outbox.push(Message::text(wire::text(found.version, message)));
+        }
+    }
+
+    /// Writes bytes to one socket, whose version must be able to carry them.
+    pub(crate) fn send_binary(&self, socket: SocketId, frame: Vec<u8>) {
+        if let Some(found) = self.sockets.get(&socket).filter(|found| found.version == Version::V2) {
+            found.outbox.push(Message::binary(frame));
+        }
+    }
+
+    /// Writes `message` to everybody in `room` but `except`; returns to how many.
+    pub(crate) fn fan_out(&self, room: &Room, except: Option<SocketId>, message: &Fanout<'_>) -> usize {
+        let Some(members) = self.rooms.get(room) else { return 0 };
+        let mut written = [None, None];
+        let mut deliveries = 0;
+        for (socket, (version, outbox)) in &members.here {
+            if Some(*socket) == except {
+                continue;
+            }
+            let [one, two] = &mut written;
+            let frame = match version {
+                Version::V1 => one.get_or_insert_with(|| write(Version::V1, &room.topic, message)),
+                Version::V2 => two.get_or_insert_with(|| write(Version::V2, &room.topic, message)),
+            };
+            if let Some(frame) = frame {
+                outbox.push(frame.clone());
+                deliveries += 1;
+            }
+        }
+        deliveries
+    }
+
+    /// Whether a message to `room` fits into the rate: it counts once, and once for each who gets it.
+    pub(crate) fn may_send(&mut self, now: Instant, room: &Room) -> bool {
+        let deliveries = self.rooms.get(room).map_or(0, |members| members.here.len());
+        self.messages.allows(now, 1 + deliveries)
+    }
+
+    /// Shows `payload` under the key of a channel, and tells everybody.
+    pub(crate) fn track(&mut self, socket: SocketId, room: &Room, key: &str, payload: Map<String, Value>) {
+        self.references += 1;
+        let reference = format!("F{:016x}", self.references ^ (fastrand::u64(..) << 24));
+        let Some(members) = self.rooms.get_mut(room) else { return };
+        if let Some(diff) = members.presence.track(socket, key, payload, reference) {
+            self.fan_out(room, None, &Fanout::Text { event: "presence_diff", payload: &diff });
+        }
+    }
+
+    /// Shows nothing any more; who asked hears it too.
+    pub(crate) fn untrack(&mut self, socket: SocketId, room: &Room) {
+        if let Some(diff) = self.rooms.get_mut(room).and_then(|members| members.presence.untrack(socket)) {
+            self.fan_out(room, None, &Fanout::Text { event: "presence_diff", payload: &diff });
+        }
+    }
+
+    /// Everybody who is present in a room, as JSON text.
+    pub(crate) fn presence_state(&self, room: &Room) -> String {
+        self.rooms.get(room).map_or_else(|| "{}".to_owned(), |members| members.presence.state())
+    }
+}
+
+/// Writes one message for one version; `None` where the version cannot carry it.
+fn write(version: Version, topic: &str, message: &Fanout<'_>) -> Option<Message> {
+    let text = |event: &str, payload: &str| {
+        let nobody = &Ref::Null;
+        Message::text(wire::text(version, &Outbound { join_ref: nobody, reference: nobody, topic, event, payload }))
+    };
+    match (message, version) {
+        (Fanout::Text { event, payload }, _) => Some(text(event, payload)),
+        (Fanout::User(broadcast), Version::V2) => {
+            wire::user_broadcast(topic, broadcast).ok().map(|frame| Message::Binary(Bytes::from(frame)))
+        }
+        (Fanout::User(broadcast), Version::V1) => json_payload(broadcast).map(|payload| text("broadcast", &payload)),
+        (Fanout::Binary { event, data }, Version::V2) => wire::shout(topic, event, data).ok().map(Message::binary),
+        (Fanout::Binary { .. }, Version::V1) => None,
+    }
+}
+
+/// A user's broadcast as the payload of a text message, if it is no bytes.
+pub(crate) fn json_payload(broadcast: &UserBroadcast) -> Option<String> {
+    let Body::Json(payload) = &broadcast.body else { return None };
+    let metadata = broadcast.metadata.as_deref().map(|text| format!(r#","meta":{text}"#)).unwrap_or_default();
+    let event = wire::quoted(&broadcast.event);
+    Some(format!(r#"{{"type":"broadcast","event":{event},"payload":{payload}{metadata}}}"#))
+}

@@ -1,0 +1,310 @@
+//! What one socket asks for, and the answers: heartbeats, joins, leaves, tokens, pushes.
+//!
+//! [`Inbound`] → steps on the [hub](super::hub) → frames in outboxes, in the order of the requests. What has to wait
+//! (a subscription, a late reply, the end of a token) is kept with its time, and [`tick`](Session::tick) does it.
+//! Wire source: `Phoenix.Socket`, `Phoenix.Channel.Server`; Supabase Realtime `RealtimeChannel`.
+
+mod broadcast;
+mod joining;
+mod presence;
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{
+    Realtime, access,
+    disturb::ReplyFate,
+    hub::{Channel, Hub, SocketId},
+    join, room,
+    token::Token,
+    wire::{self, Inbound, Outbound, Payload, Ref},
+};
+use crate::cloud::{self, Cloud};
+
+/// Things that may wait in one session; later ones are done at once.
+const MAX_WAITING: usize = 10_000;
+
+/// What a socket does after a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Go,
+    Close(u16, &'static str),
+}
+
+/// The state of one socket that is nobody else's business.
+#[derive(Debug)]
+pub(crate) struct Session {
+    cloud: Arc<Cloud>,
+    id: SocketId,
+    /// The token of the connect, for joins without one.
+    token: Token,
+    waiting: Vec<(Instant, Later)>,
+    next_check: Instant,
+}
+
+/// What is done later.
+#[derive(Debug)]
+enum Later {
+    Answer(Answer),
+    Subscribe { topic: String, join_ref: Ref, announce: bool },
+}
+
+/// A reply on its way.
+#[derive(Debug)]
+struct Answer {
+    join_ref: Ref,
+    reference: Ref,
+    topic: String,
+    payload: String,
+}
+
+impl Answer {
+    /// `response` is JSON text.
+    fn new(message: &Inbound, join_ref: Ref, status: &str, response: &str) -> Self {
+        let payload = format!(r#"{{"status":{},"response":{response}}}"#, wire::quoted(status));
+        Self { join_ref, reference: message.reference.clone(), topic: message.topic.clone(), payload }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(cloud: Arc<Cloud>, id: SocketId, token: Token) -> Self {
+        let next_check = Instant::now() + cloud.realtime.options.token_check;
+        Self { cloud, id, token, waiting: Vec::new(), next_check }
+    }
+
+    /// When [`tick`](Self::tick) has something to do.
+    pub(crate) fn due(&self) -> Instant {
+        self.waiting.iter().map(|(at, _)| *at).min().map_or(self.next_check, |at| at.min(self.next_check))
+    }
+
+    /// Does what is due.
+    pub(crate) async fn tick(&mut self) {
+        let now = Instant::now();
+        let (due, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
+        self.waiting = later;
+        for (_, what) in due {
+            match what {
+                Later::Answer(answer) => self.send(&answer),
+                Later::Subscribe { topic, join_ref, announce } => self.subscribe(topic, join_ref, announce).await,
+            }
+        }
+        if self.next_check <= now {
+            self.check_tokens();
+        }
+    }
+
+    /// Answers one message.
+    pub(crate) async fn take(&mut self, message: Inbound) -> Next {
+        match (message.topic.as_str(), message.event.as_str()) {
+            ("phoenix", "heartbeat") => self.answer(&message, message.join_ref.clone(), "ok", "{}"),
+            (_, "phx_join") => return self.join(message).await,
+            (_, "phx_leave") => self.leave(&message),
+            _ => self.push(message).await,
+        }
+        Next::Go
+    }
+
+    fn leave(&mut self, message: &Inbound) {
+        let mut state = self.realtime().hub.state();
+        let joined = state.channel(self.id, &message.topic).map(|channel| channel.join_ref.clone());
+        let stale = joined.as_ref().is_some_and(|joined| !message.join_ref.is_null() && *joined != message.join_ref);
+        if stale {
+            return;
+        }
+        let left = state.leave(self.id, &message.topic);
+        drop(state);
+        self.answer(message, message.join_ref.clone(), "ok", "{}");
+        if let Some(channel) = left {
+            self.closed(&channel.join_ref, &message.topic, "phx_close");
+        }
+    }
+
+    async fn push(&mut self, message: Inbound) {
+        let joined = self.realtime().hub.state().channel(self.id, &message.topic).map(|found| found.join_ref.clone());
+        let Some(join_ref) = joined else {
+            return self.answer(&message, Ref::Null, "error", r#"{"reason":"unmatched topic"}"#);
+        };
+        if join_ref != message.join_ref {
+            self.realtime().disturb.count_stale();
+            if self.realtime().options.drops_stale_pushes {
+                return;
+            }
+        }
+        if room::is_plain(&message.topic) {
+            return self.plain_push(message, join_ref);
+        }
+        match message.event.as_str() {
+            "access_token" => self.access_token(&message, &join_ref).await,
+            "broadcast" => self.broadcast(&message, &join_ref),
+            "presence" => self.presence(&message, &join_ref),
+            _ => {} // the service takes no other, and says nothing
+        }
+    }
+
+    /// A new token for a channel; nothing is said about a good one.
+    async fn access_token(&mut self, message: &Inbound, join_ref: &Ref) {
+        let Payload::Json(payload) = &message.payload else { return };
+        let payload: Value = serde_json::from_str(payload).unwrap_or_default();
+        let Some(text) = join::access_token(&payload).filter(|text| !text.starts_with("sb_")) else { return };
+        let Some((same, room)) = self
+            .realtime()
+            .hub
+            .state()
+            .channel(self.id, &message.topic)
+            .map(|channel| (channel.token.is(&text), channel.room.clone()))
+        else {
+            return;
+        };
+        if same {
+            return;
+        }
+        let token = match Token::check(&self.cloud, &text) {
+            Ok(token) => token,
+            Err(refused) => return self.shut(&message.topic, join_ref, &refused.to_string()),
+        };
+        let mut may_write = true;
+        if room.private {
+            let rights = access::of(&self.cloud, &token.identity, name(&room.topic)).await;
+            may_write = rights.write;
+            if !rights.read {
+                let text = access::denied(name(&room.topic));
+                return self.shut(&message.topic, join_ref, &text);
+            }
+        }
+        let mut state = self.realtime().hub.state();
+        let Some(channel) = state.instance(self.id, &message.topic, join_ref) else { return };
+        channel.token = token;
+        channel.may_write = may_write;
+        let listens = !channel.changes.is_empty();
+        drop(state);
+        if listens {
+            self.subscribe_later(&message.topic, join_ref);
+        }
+        self.plan_check();
+    }
+
+    /// Closes the channels whose token is good no longer.
+    pub(crate) fn check_tokens(&mut self) {
+        let mut ended = Vec::new();
+        if let Some(socket) = self.realtime().hub.state().sockets.get(&self.id) {
+            for (topic, channel) in &socket.channels {
+                if let Err(refused) = channel.token.again(&self.cloud) {
+                    ended.push((topic.clone(), channel.join_ref.clone(), refused.to_string()));
+                }
+            }
+        }
+        for (topic, join_ref, text) in ended {
+            self.shut(&topic, &join_ref, &text);
+        }
+        self.plan_check();
+    }
+
+    /// The next look at the tokens: when the first one ends, and at least every few minutes.
+    fn plan_check(&mut self) {
+        let state = self.realtime().hub.state();
+        let channels = state.sockets.get(&self.id).into_iter().flat_map(|socket| socket.channels.values());
+        let first = channels.map(|channel| channel.token.expires).min().unwrap_or(i64::MAX);
+        drop(state);
+        let left = u64::try_from(first.saturating_sub(cloud::now_seconds())).unwrap_or(0);
+        let left = Duration::from_secs(left).min(self.realtime().options.token_check);
+        // The clock of the token counts whole seconds: a little later it has certainly ended.
+        self.next_check = Instant::now() + left.max(Duration::from_millis(50));
+    }
+
+    /// Ends a channel with a reason that the application can read.
+    fn shut(&mut self, topic: &str, join_ref: &Ref, text: &str) {
+        let left = {
+            let mut state = self.realtime().hub.state();
+            if state.instance(self.id, topic, join_ref).is_none() {
+                return;
+            }
+            state.leave(self.id, topic)
+        };
+        if left.is_some() {
+            self.system(topic, join_ref, "system", "error", text);
+            self.closed(join_ref, topic, "phx_close");
+        }
+    }
+
+    fn system(&self, topic: &str, join_ref: &Ref, extension: &str, status: &str, text: &str) {
+        let payload =
+            json!({ "extension": extension, "status": status, "message": text, "channel": name(topic) }).to_string();
+        let message = Outbound { join_ref, reference: &Ref::Null, topic, event: "system", payload: &payload };
+        self.realtime().hub.state().send(self.id, &message);
+    }
+
+    /// Says that the instance of a channel with this reference is no more.
+    fn closed(&self, join_ref: &Ref, topic: &str, event: &str) {
+        let message = Outbound { join_ref, reference: join_ref, topic, event, payload: "{}" };
+        self.realtime().hub.state().send(self.id, &message);
+    }
+
+    /// Answers `message`, unless the reply shall be late or lost; `response` is JSON text.
+    pub(super) fn answer(&mut self, message: &Inbound, join_ref: Ref, status: &str, response: &str) {
+        let answer = Answer::new(message, join_ref, status, response);
+        match self.realtime().disturb.reply() {
+            ReplyFate::Now => self.send(&answer),
+            ReplyFate::Late(delay) => self.later(delay, Later::Answer(answer)),
+            ReplyFate::Never => {}
+        }
+    }
+
+    /// Answers `message` after `delay`, and goes on meanwhile.
+    pub(super) fn answer_after(
+        &mut self,
+        delay: Duration,
+        message: &Inbound,
+        join_ref: Ref,
+        status: &str,
+        response: &str,
+    ) {
+        self.later(delay, Later::Answer(Answer::new(message, join_ref, status, response)));
+    }
+
+    fn send(&self, answer: &Answer) {
+        let Answer { join_ref, reference, topic, payload } = answer;
+        self.realtime()
+            .hub
+            .state()
+            .send(self.id, &Outbound { join_ref, reference, topic, event: "phx_reply", payload });
+    }
+
+    fn later(&mut self, delay: Duration, what: Later) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push((Instant::now() + delay, what));
+        }
+    }
+
+    pub(super) fn id(&self) -> SocketId {
+        self.id
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        &self.cloud.realtime.hub
+    }
+
+    /// Adds a channel that was let in.
+    pub(super) fn enter(&self, channel: Channel) {
+        self.hub().state().join(self.id, channel);
+    }
+
+    /// Whether one more channel fits.
+    pub(super) fn has_room(&self) -> bool {
+        self.hub().state().channels(self.id) < self.realtime().options.max_channels
+    }
+
+    pub(super) fn connect_token(&self) -> Token {
+        self.token.clone()
+    }
+
+    fn realtime(&self) -> &Realtime {
+        &self.cloud.realtime
+    }
+}
+
+/// A topic without the part that says which service it is for.
+fn name(topic: &str) -> &str {
+    topic.strip_prefix(room::REALTIME).unwrap_or(topic)
+}

@@ -1,0 +1,5 @@
+//! Live connections, frame by frame, as a client sees them.
+
+mod channels;
+mod client;
+mod features;
