@@ -12,6 +12,7 @@ use cloud_client::{
 
 pub use self::account::*;
 pub(crate) use self::words::{ends_session, from_server};
+pub use crate::store::codes::*;
 
 /// Unknown address or wrong password; the server does not say which.
 pub const INVALID_CREDENTIALS: ErrorCode = ErrorCode::new(

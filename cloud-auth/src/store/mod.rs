@@ -3,8 +3,25 @@
 //! The session's record goes in and comes back as one secret text under one [`SecretKey`]. A store that several
 //! processes share offers a lock, so that a refresh token is never spent twice (A2). The session task is the only
 //! caller; it bounds every call in time, so a keyring that hangs delays nothing but itself.
+//!
+//! | Store            | Feature   | Keeps secrets in                                            |
+//! |------------------|-----------|-------------------------------------------------------------|
+//! | [`MemoryStore`]  |           | the process                                                 |
+//! | [`FileStore`]    |           | a plain file that only its owner can read                   |
+//! | [`ChainStore`]   |           | the best of several stores that works, and says why not a better one |
+//! | `VaultStore`     | `vault`   | an encrypted file; key from a passphrase or a `KeySource`   |
+//! | `KeyringStore`   | `keyring` | the system's keyring                                        |
+//!
+//! Hosts with a store of their own run `testing::secret_store_conformance` on it.
+mod chain;
+pub(crate) mod codes;
 mod file;
+#[cfg(feature = "keyring")]
+mod keyring;
 mod memory;
+#[cfg(feature = "vault")]
+mod vault;
+mod whole_file;
 
 use std::{any::Any, fmt, sync::Arc};
 
@@ -13,8 +30,15 @@ use cloud_client::Error;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
-pub use file::FileStore;
-pub use memory::MemoryStore;
+#[cfg(feature = "keyring")]
+pub use keyring::KeyringStore;
+#[cfg(feature = "vault")]
+pub use vault::{KeySource, StoredKey, VaultKey, VaultStore};
+pub use {
+    chain::{ChainStatus, ChainStore, PassedOver},
+    file::FileStore,
+    memory::MemoryStore,
+};
 
 /// The name of one secret: capital letters, digits and `_`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

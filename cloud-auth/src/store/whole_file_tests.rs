@@ -1,6 +1,12 @@
 //! What the file store does to the disk: rights, whole replacement, damage, and locks between processes.
+use cloud_client::clock::SharedClock;
+use secrecy::ExposeSecret as _;
+
 use super::*;
-use crate::testing::secret_store_conformance;
+use crate::{
+    store::{FileStore, SecretStore as _},
+    testing::secret_store_conformance,
+};
 
 fn key() -> SecretKey {
     SecretKey::new("KEY")
@@ -60,7 +66,7 @@ async fn a04_a_write_that_fails_leaves_the_former_value_whole() {
     let path = directory.path().join("login");
     let store = FileStore::new(&path);
     store.put(&key(), "former".into()).await.unwrap();
-    let left_over = |names: Vec<String>| names.into_iter().filter(|name| name.starts_with(".tmp")).count();
+    let left_over = |names: Vec<String>| names.into_iter().filter(|name| name.ends_with(".new")).count();
     assert_eq!(left_over(names(directory.path())), 0, "no temporary file stays behind");
     // A directory where the file should go: the last step, the rename, must fail.
     let blocked = FileStore::new(directory.path().join("taken"));
