@@ -1,6 +1,8 @@
 //! What the targets share: a client whose every request gets one and the same answer, without network and time.
 //!
 //! input of the fuzzer → [`Answer`] → [`Answer::client`] → the call under test, run by [`run`].
+pub mod frames;
+
 use std::{cell::RefCell, future::Future};
 
 use bytes::Bytes;

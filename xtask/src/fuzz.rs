@@ -14,11 +14,23 @@ use crate::metadata;
 /// The version of cargo-fuzz that CI installs.
 const VERSION: &str = "0.13.2";
 /// How long each target runs, unless told otherwise.
-const SECONDS: u32 = 60;
+const SECONDS: u32 = 40;
 /// One input that takes longer counts as a crash.
 const INPUT_LIMIT: &str = "-timeout=10";
 
-const TARGETS: [&str; 6] = ["sse", "error_body", "retry_after", "content_range", "object_name", "filter"];
+const TARGETS: [&str; 11] = [
+    "sse",
+    "error_body",
+    "retry_after",
+    "content_range",
+    "object_name",
+    "filter",
+    "frame_v1",
+    "frame_v2",
+    "frame_binary",
+    "row_change",
+    "presence",
+];
 
 #[derive(Debug, PartialEq, Eq)]
 struct Choice<'a> {
@@ -119,8 +131,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_options_every_target_runs_a_minute() {
-        assert_eq!(parse(&[]), Ok(Choice { seconds: 60, targets: TARGETS.to_vec() }));
+    fn without_options_every_target_runs_its_time() {
+        assert_eq!(parse(&[]), Ok(Choice { seconds: 40, targets: TARGETS.to_vec() }));
         assert_eq!(parse(&["sse", "--seconds", "5"]), Ok(Choice { seconds: 5, targets: vec!["sse"] }));
     }
 

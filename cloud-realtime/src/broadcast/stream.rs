@@ -105,3 +105,60 @@ impl<T: DeserializeOwned> Broadcasts<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        channel::{GapCause, Joined, Listeners},
+        codec::{Content, Envelope, UserBroadcast},
+        message::Message,
+        refs::Refs,
+    };
+    use serde_json::{Value, json};
+
+    fn said(event: &str, what: &Value, meta: &Value) -> ChannelEvent {
+        let broadcast = UserBroadcast::new(event.to_owned(), Content::json(what).unwrap());
+        let broadcast = broadcast.with_metadata(Content::json(meta).unwrap());
+        ChannelEvent::Message(Message::new(Envelope::new_broadcast("realtime:r", broadcast)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r12_one_name_is_heard_once_each_with_the_breaks_and_a_cut_replay_is_told() {
+        let listeners = Listeners::default();
+        let mut broadcasts: Broadcasts<u8> = Broadcasts {
+            events: listeners.add(),
+            event: "n".to_owned(),
+            inbox: Inbox::new(2),
+            has_told_cut: false,
+            payload: PhantomData,
+        };
+        let joined = Joined { join_ref: Refs::new().next(), response: Content::empty_object() };
+        let stored = |id: &str| json!({"id": id, "replayed": true});
+        for event in [
+            ChannelEvent::Joined(joined.clone()),
+            ChannelEvent::Live,
+            said("n", &json!(1), &json!({"id": "a"})),
+            said("other", &json!("x"), &json!({})),
+            said("n", &json!("x"), &json!({})),
+            ChannelEvent::Gap(GapCause::Connection),
+            ChannelEvent::Joined(joined),
+            said("n", &json!(1), &stored("a")),
+            said("n", &json!(2), &stored("b")),
+            ChannelEvent::Live,
+        ] {
+            listeners.tell(event);
+        }
+        listeners.end();
+        let mut told = Vec::new();
+        while let Some(item) = broadcasts.next().await {
+            told.push(match item {
+                BroadcastEvent::Said { what, is_replayed, .. } => format!("{what} {is_replayed}"),
+                BroadcastEvent::ReplayCut => "cut".to_owned(),
+                BroadcastEvent::Continuity(continuity) => format!("{continuity:?}"),
+                BroadcastEvent::Unreadable(_) => "unreadable".to_owned(),
+            });
+        }
+        assert_eq!(told, ["Live", "1 false", "unreadable", "Gap(Connection)", "2 true", "cut", "Live"]);
+    }
+}

@@ -149,8 +149,10 @@ impl<'a> RowChange<'a> {
 
     /// The server's ids of the listeners this is for, see [`Bindings`](super::Bindings). May repeat.
     pub fn ids(&self) -> impl Iterator<Item = u64> + '_ {
-        // Checked to be JSON already; whatever is no list of whole numbers holds no id.
-        let list = self.ids.and_then(|raw| raw.get().strip_prefix('[')?.strip_suffix(']')).unwrap_or_default();
+        // Checked to be JSON already; whatever is no plain list of whole numbers holds no id.
+        let inside = self.ids.and_then(|raw| raw.get().strip_prefix('[')?.strip_suffix(']'));
+        let is_plain = |byte: u8| byte.is_ascii_digit() || byte == b',' || byte.is_ascii_whitespace();
+        let list = inside.filter(|list| list.bytes().all(is_plain)).unwrap_or_default();
         list.split(',').filter_map(|id| id.trim().parse().ok())
     }
 

@@ -172,3 +172,7 @@ impl<T: DeserializeOwned> Stream for Changes<T> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

@@ -96,3 +96,51 @@ impl<T: DeserializeOwned + Clone> Members<T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        channel::{GapCause, Joined, Listeners},
+        codec::Envelope,
+        presence::ChangeKind,
+        refs::Refs,
+    };
+    use serde_json::{Value, json};
+
+    fn message(event: &str, payload: &Value) -> ChannelEvent {
+        let content = Content::json(payload).unwrap();
+        ChannelEvent::Message(Message::new(Envelope::new("realtime:r", event.to_owned(), content)))
+    }
+
+    #[test]
+    fn r11_members_are_told_once_per_join_and_stay_through_a_gap() {
+        let (refs, listeners) = (Refs::new(), Listeners::default());
+        let mut members: Members<Value> =
+            Members { events: listeners.add(), roster: Roster::new(), ready: VecDeque::new() };
+        let mut told = |event: ChannelEvent| -> Vec<String> {
+            members.step(&event);
+            let short = |item: PresenceEvent<Value>| match item {
+                PresenceEvent::Update(Update { key, kind: ChangeKind::Joined, .. }) => format!("+{key}"),
+                PresenceEvent::Update(Update { key, kind: ChangeKind::Left, .. }) => format!("-{key}"),
+                PresenceEvent::Update(Update { key, .. }) => format!("~{key}"),
+                PresenceEvent::Synced => "synced".to_owned(),
+                PresenceEvent::Continuity(continuity) => format!("{continuity:?}"),
+                PresenceEvent::Unreadable(_) => "unreadable".to_owned(),
+            };
+            members.ready.drain(..).map(short).collect()
+        };
+        let joined = || ChannelEvent::Joined(Joined { join_ref: refs.next(), response: Content::empty_object() });
+        let one = |phx_ref: &str| json!({"k": {"metas": [{"phx_ref": phx_ref}]}});
+        assert_eq!(told(joined()), [""; 0]);
+        assert_eq!(told(message("presence_diff", &json!({"joins": {"l": {"metas": [{"phx_ref": "R2"}]}}}))), [""; 0]);
+        assert_eq!(told(message("presence_state", &one("R1"))), ["+k", "+l", "synced"]);
+        assert_eq!(told(message("presence_diff", &json!({"joins": one("R3"), "leaves": one("R1")}))), ["~k"]);
+        assert_eq!(told(message("presence_diff", &json!([]))), [""; 0]);
+        assert_eq!(told(message("presence_diff", &json!({"joins": 1}))), ["unreadable"]);
+        assert_eq!(told(message("saved", &json!({}))), [""; 0]);
+        assert_eq!(told(ChannelEvent::Gap(GapCause::Connection)), ["Gap(Connection)"]);
+        assert_eq!(told(joined()), [""; 0]);
+        assert_eq!(told(message("presence_state", &one("R3"))), ["-l", "synced"]);
+    }
+}

@@ -156,3 +156,120 @@ proptest! {
         }
     }
 }
+
+/// A server as Phoenix has it: it knows who is there, sends a state once and a diff for each change, and the diffs of the
+/// time before the state was taken may come on either side of it.
+#[derive(Clone, Debug)]
+enum Act {
+    Join(u8),
+    Leave(u8),
+    Update(u8),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![(0_u8..5).prop_map(Act::Join), (0_u8..5).prop_map(Act::Leave), (0_u8..5).prop_map(Act::Update)]
+}
+
+/// Two devices share each key.
+struct Server {
+    there: BTreeMap<u8, Value>,
+    next_ref: u32,
+}
+
+impl Server {
+    fn key(device: u8) -> String {
+        format!("k{}", device / 2)
+    }
+
+    fn named(&mut self, device: u8) -> Value {
+        self.next_ref += 1;
+        json!({"phx_ref": format!("R{}", self.next_ref), "device": device})
+    }
+
+    /// The diff that this makes, if any.
+    fn act(&mut self, act: &Act) -> Option<Value> {
+        let one = |device: u8, meta: Value| json!({Self::key(device): {"metas": [meta]}});
+        match *act {
+            Act::Join(device) if !self.there.contains_key(&device) => {
+                let meta = self.named(device);
+                self.there.insert(device, meta.clone());
+                Some(json!({"joins": one(device, meta), "leaves": {}}))
+            }
+            Act::Leave(device) => {
+                let meta = self.there.remove(&device)?;
+                Some(json!({"joins": {}, "leaves": one(device, meta)}))
+            }
+            Act::Update(device) => {
+                let old = self.there.remove(&device)?;
+                let mut new = self.named(device);
+                new["phx_ref_prev"] = old["phx_ref"].clone();
+                self.there.insert(device, new.clone());
+                Some(json!({"joins": one(device, new), "leaves": one(device, old)}))
+            }
+            Act::Join(_) => None,
+        }
+    }
+
+    fn state(&self) -> Value {
+        let mut state = Map::new();
+        for (device, meta) in &self.there {
+            let member = state.entry(Self::key(*device)).or_insert_with(|| json!({"metas": []}));
+            member["metas"].as_array_mut().unwrap().push(meta.clone());
+        }
+        state.into()
+    }
+
+    fn members(&self) -> Members {
+        let mut members = Members::new();
+        for (device, meta) in &self.there {
+            let phx_ref = meta["phx_ref"].as_str().unwrap().to_owned();
+            members.entry(Self::key(*device)).or_default().insert(phx_ref, meta.clone());
+        }
+        members
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn r11_wherever_the_state_falls_among_the_diffs_the_fold_ends_as_the_server_is(
+        acts in vec(act(), 1..40), from in 0_usize..40, taken in 0_usize..40, told in 0_usize..40,
+    ) {
+        // The listener hears diffs from act `from` on; the state is of act `taken`, and comes after act `told`.
+        let taken = taken.min(acts.len());
+        let (from, told) = (from.min(taken), told.clamp(taken, acts.len()));
+        let refs = Refs::new();
+        let (mut server, mut presence) = (Server { there: BTreeMap::new(), next_ref: 0 }, Presence::new());
+        presence.joining(refs.next());
+        let (mut state, mut listener) = (server.state(), Members::new());
+        for (place, act) in acts.iter().enumerate() {
+            if place == taken {
+                state = server.state();
+            }
+            if place == told {
+                let parsed = State::parse(&to_raw_value(&state).unwrap()).unwrap();
+                follow(&mut listener, &presence.state(Some("1"), parsed));
+            }
+            if let Some(diff) = server.act(act).filter(|_| place >= from) {
+                let changes = presence.diff(Diff::parse(&to_raw_value(&diff).unwrap()).unwrap());
+                if place >= told {
+                    let wanted = match act {
+                        Act::Join(_) => ChangeKind::Joined,
+                        Act::Leave(_) => ChangeKind::Left,
+                        Act::Update(_) => ChangeKind::Updated,
+                    };
+                    prop_assert_eq!(changes.iter().map(|change| change.kind).collect::<Vec<_>>(), [wanted]);
+                }
+                follow(&mut listener, &changes);
+            }
+        }
+        if told == acts.len() {
+            let state = if taken == acts.len() { server.state() } else { state };
+            let parsed = State::parse(&to_raw_value(&state).unwrap()).unwrap();
+            follow(&mut listener, &presence.state(Some("1"), parsed));
+        }
+        prop_assert_eq!(&seen(&presence), &server.members());
+        prop_assert_eq!(&listener, &server.members());
+    }
+}
