@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -21,6 +21,7 @@ use crate::{
     },
     faults::Faults,
     functions::upstream::Upstream,
+    gotrue::Auth,
     keys::Keys,
     network::Network,
     realtime::Realtime,
@@ -36,7 +37,7 @@ pub(crate) const GENERATION: &str = "dev_generation";
 pub(crate) struct Settings {
     pub(crate) access_token_lifetime: Duration,
     pub(crate) refresh_reuse_interval: Duration,
-    pub(crate) confirm_email: bool,
+    pub(crate) open_controls: bool,
     pub(crate) daily_tokens: u64,
     pub(crate) token_pace: Duration,
     pub(crate) max_object_bytes: u64,
@@ -52,12 +53,20 @@ pub(crate) struct Data {
     pub(crate) blobs: Blobs,
 }
 
+/// The servers that answer in place of this one.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    pub(crate) ai: Option<Upstream>,
+    pub(crate) tables: Option<RestUpstream>,
+}
+
 /// The state shared by all handlers of one server.
 #[derive(Debug)]
 pub(crate) struct Cloud {
     pub(crate) db: Db,
     pub(crate) keys: Keys,
     pub(crate) settings: Settings,
+    pub(crate) auth: Arc<Auth>,
     pub(crate) faults: Faults,
     pub(crate) network: Network,
     pub(crate) upstream: Option<Upstream>,
@@ -67,22 +76,40 @@ pub(crate) struct Cloud {
     /// `http://127.0.0.1:<port>`, set once the port is known.
     pub(crate) url: OnceLock<String>,
     generation: AtomicU64,
+    /// How far the clock of this server is off, in seconds.
+    skew: AtomicI64,
 }
 
 impl Cloud {
     pub(crate) fn new(
         data: Data,
         settings: Settings,
+        auth: Auth,
         faults: Faults,
         network: Network,
-        upstream: Option<Upstream>,
-        rest_upstream: Option<RestUpstream>,
+        upstreams: Upstreams,
         realtime: Arc<Realtime>,
     ) -> Self {
-        let (url, generation) = (OnceLock::new(), AtomicU64::new(0));
+        let Upstreams { ai: upstream, tables: rest_upstream } = upstreams;
+        let (url, generation, skew) = (OnceLock::new(), AtomicU64::new(0), AtomicI64::new(0));
+        let auth = Arc::new(auth);
         let Data { db, keys, blobs } = data;
         let storage = Store::new(blobs);
-        Self { db, keys, settings, faults, network, upstream, rest_upstream, storage, realtime, url, generation }
+        Self {
+            db,
+            keys,
+            settings,
+            auth,
+            faults,
+            network,
+            upstream,
+            rest_upstream,
+            storage,
+            realtime,
+            url,
+            generation,
+            skew,
+        }
     }
 
     /// The address of this server, without a path.
@@ -101,9 +128,29 @@ impl Cloud {
         self.realtime.check_tokens();
     }
 
+    /// Sets how far the clock of this server is ahead of the real one, in seconds; negative is behind.
+    pub(crate) fn skew_clock(&self, seconds: i64) {
+        self.skew.store(seconds, Ordering::SeqCst);
+    }
+
+    /// How far the clock of this server is ahead, in seconds.
+    pub(crate) fn skew(&self) -> i64 {
+        self.skew.load(Ordering::SeqCst)
+    }
+
+    /// The time of this server in seconds since 1970.
+    pub(crate) fn now_seconds(&self) -> i64 {
+        now_seconds().saturating_add(self.skew())
+    }
+
+    /// The time of this server in microseconds since 1970.
+    pub(crate) fn now_micros(&self) -> i64 {
+        now_micros().saturating_add(self.skew().saturating_mul(1_000_000))
+    }
+
     /// The claims of a token that this server signed and that has not expired.
     pub(crate) fn check(&self, token: &str, leeway: i64) -> Result<Value, JwtError> {
-        let claims = jwt::verify(self.keys.jwt_secret(), token, now_seconds(), leeway)?;
+        let claims = jwt::verify(self.keys.jwt_secret(), token, self.now_seconds(), leeway)?;
         match claims.get(GENERATION).and_then(Value::as_u64) {
             Some(issued) if issued < self.generation() => Err(JwtError::Expired),
             _ => Ok(claims),

@@ -19,7 +19,7 @@ use http::{
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
         ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-        ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN,
+        ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, DATE, HOST, ORIGIN,
         RETRY_AFTER, VARY,
     },
 };
@@ -28,6 +28,7 @@ use serde_json::json;
 use crate::{
     cloud::Cloud,
     faults::{Action, Answer},
+    gotrue,
     network::Connection,
     realtime, storage,
 };
@@ -38,8 +39,8 @@ const SB_REQUEST_ID: HeaderName = HeaderName::from_static("sb-request-id");
 /// Longest request id that is echoed.
 const MAX_REQUEST_ID: usize = 200;
 
-/// Paths that need no key: they are opened by links or by verifiers that only know the address.
-const OPEN: [&str; 2] = ["/", "/auth/v1/.well-known/jwks.json"];
+/// The path that needs no key, besides those of [`gotrue::is_open`].
+const OPEN: &str = "/";
 
 /// The path where an OpenAI client may come with nothing but a user's token.
 const OPENAI: &str = "/functions/v1/ai-proxy/v1/";
@@ -64,6 +65,11 @@ pub(crate) async fn gateway(
         }
         response
     };
+    if cloud.skew() != 0
+        && let Some(date) = date(cloud.now_seconds())
+    {
+        response.headers_mut().insert(DATE, date);
+    }
     response.headers_mut().insert(SB_REQUEST_ID, id.clone());
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -108,7 +114,7 @@ async fn keyed(cloud: &Cloud, request: Request, next: Next) -> Response {
         return preflight(request.headers());
     }
     let path = request.uri().path();
-    if OPEN.contains(&path) || may_come_without_key(&request) {
+    if path == OPEN || gotrue::is_open(request.method(), path) || may_come_without_key(&request) {
         return next.run(request).await;
     }
     match api_key(&request) {
@@ -197,6 +203,12 @@ fn is_local_origin(origin: &HeaderValue) -> bool {
     let Ok(origin) = origin.to_str() else { return false };
     let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     authority.is_some_and(is_loopback)
+}
+
+/// A time in seconds since 1970, as the header has it.
+fn date(seconds: i64) -> Option<HeaderValue> {
+    let time = jiff::Timestamp::from_second(seconds).ok()?;
+    HeaderValue::try_from(time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok()
 }
 
 fn request_id(headers: &HeaderMap) -> HeaderValue {

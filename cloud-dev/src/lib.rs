@@ -26,11 +26,16 @@
 //! | [`Running`]     | address, keys, and the handle that steers it in a test      |
 //! | [`Fault`]       | one failure to show to matching requests                    |
 //! | [`RealtimeOptions`], [`RealtimeControl`] | live connections: what they are like, and what a test does to them |
+//! | [`Mail`]        | a mail the cloud would have sent, with its code and link    |
+//! | [`OidcProvider`]| a real provider that people may sign in through             |
+//! | [`AuthFeature`] | what can be switched off                                    |
+//! | [`Refreshes`]   | what came of the refresh tokens that were presented         |
 //! | [`Demo`]        | the people, the workspace and the agent that are there      |
 //!
 //! | Path             | Service                                                                         |
 //! |------------------|---------------------------------------------------------------------------------|
 //! | `/auth/v1/`      | accounts and sessions                                                           |
+//! | `/dev/v1/`       | the page of the built-in provider, and switches for tests in other languages    |
 //! | `/rest/v1/`      | tables, and under `rpc/` a few database functions                               |
 //! | `/storage/v1/`   | buckets and objects; `workspace-files` keeps `{workspace_id}/…` for its members |
 //! | `/functions/v1/` | agents and the AI proxy                                                         |
@@ -55,6 +60,11 @@ mod storage;
 
 pub use crate::{
     faults::Fault,
+    gotrue::{
+        mail::Mail,
+        session::refresh::Refreshes,
+        settings::{AuthFeature, OidcProvider},
+    },
     realtime::{RealtimeControl, RealtimeOptions, TopicAccess},
     running::Running,
     seed::{Demo, DemoPerson},

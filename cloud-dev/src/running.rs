@@ -11,7 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cloud::Cloud,
     faults::Fault,
-    gotrue::{account::User, session},
+    gotrue::{
+        account::User,
+        mail::Mail,
+        oauth::id_token,
+        session::{self, refresh::Refreshes},
+    },
     realtime::RealtimeControl,
     seed::Demo,
 };
@@ -96,16 +101,62 @@ impl Running {
         self.change_user(email, |conn, user| session::end_others(conn, &user.id, None).map(|_| ())).await
     }
 
+    /// Ends the session with this id, which access tokens carry as `session_id`; false if there is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may still take effect.
+    pub async fn revoke_session(&self, session_id: &str) -> bool {
+        let id = session_id.to_owned();
+        self.cloud.db.call(move |conn| session::end(conn, &id)).await.unwrap_or(false)
+    }
+
+    /// Sets how far the clock of the cloud is ahead of the real one, in seconds; negative is behind. Default: 0.
+    ///
+    /// It is the clock of the `Date` header, of new and of checked tokens, and of everything that runs out.
+    pub fn skew_clock(&self, seconds: i64) {
+        self.cloud.skew_clock(seconds);
+    }
+
+    /// What came of the refresh tokens that were presented so far.
+    pub fn refreshes(&self) -> Refreshes {
+        self.cloud.auth.refreshes.read()
+    }
+
+    /// The mails that would have been sent, oldest first; the last 1,000 of them.
+    pub fn mails(&self) -> Vec<Mail> {
+        self.cloud.auth.mailbox.all()
+    }
+
+    /// The newest mail to this address.
+    pub fn mail_to(&self, email: &str) -> Option<Mail> {
+        let email = email.to_lowercase();
+        self.mails().into_iter().rfind(|mail| mail.to == email)
+    }
+
+    /// The first mail after the one with the number `seen`, as soon as there is one; 0 begins with the first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn mail_after(&self, seen: u64) -> Mail {
+        self.cloud.auth.mailbox.after(seen).await
+    }
+
+    /// A token of the built-in provider, such as `google`, that says who somebody is, good for one hour.
+    ///
+    /// `nonce` is what the application will show with it; the token carries its hash.
+    pub fn id_token(&self, provider: &str, email: &str, nonce: Option<&str>) -> String {
+        id_token::issue(&self.cloud, provider, email, nonce)
+    }
+
     /// Bans the person with this address, or lifts the ban; false if there is no such person.
     ///
     /// # Cancel safety
     ///
     /// A dropped call may still take effect.
     pub async fn set_banned(&self, email: &str, banned: bool) -> bool {
-        self.change_user(email, move |conn, user| {
-            conn.execute("UPDATE auth_users SET banned = ?2 WHERE id = ?1", (&user.id, banned)).map(|_| ())
-        })
-        .await
+        self.change_user(email, move |conn, user| user.set_banned(conn, banned)).await
     }
 
     /// Confirms an address, as the link in a mail would; false if there is no such person.
@@ -114,10 +165,7 @@ impl Running {
     ///
     /// A dropped call may still take effect.
     pub async fn confirm_email(&self, email: &str) -> bool {
-        self.change_user(email, |conn, user| {
-            conn.execute("UPDATE auth_users SET confirmed_at = now_pg() WHERE id = ?1", [&user.id]).map(|_| ())
-        })
-        .await
+        self.change_user(email, |conn, user| User::confirm(conn, &user.id)).await
     }
 
     /// Cuts every connection and refuses new ones, or lets them in again.

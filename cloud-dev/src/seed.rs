@@ -77,12 +77,14 @@ pub(crate) fn plant(conn: &mut Connection, demo: &Demo, hashes: [String; 2]) -> 
         if User::by_id(&tx, &person.user_id)?.is_none() {
             let new = NewUser {
                 id: person.user_id.clone(),
-                email: person.email.clone(),
-                password_hash,
-                user_metadata: json!({ "display_name": name }),
+                email: Some(person.email.clone()),
+                password_hash: Some(password_hash),
+                user_metadata: serde_json::Map::from_iter([("display_name".to_owned(), json!(name))]),
                 confirmed: true,
+                ..NewUser::default()
             };
             new.insert(&tx)?;
+            new.insert_email_identity(&tx)?;
         }
         tx.execute(
             "INSERT OR IGNORE INTO org_memberships (org_id, user_id, role) VALUES (?1, ?2, ?3)",

@@ -18,14 +18,18 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cloud::{self, Cloud, Data, Settings},
+    cloud::{self, Cloud, Data, Settings, Upstreams},
     core::{
         db::{self, Db, OpenError},
         schema,
     },
     faults::{Faults, Random},
     functions::{self, upstream::Upstream},
-    gateway, gotrue,
+    gateway,
+    gotrue::{
+        self, Auth,
+        settings::{AuthFeature, AuthSettings, OidcProvider},
+    },
     keys::Keys,
     network::{Connection, Gate, Network},
     realtime::{self, Realtime, RealtimeOptions},
@@ -95,6 +99,12 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The settings of a provider of accounts make no sense.
+    #[error("cannot use the OAuth upstream: {reason}")]
+    OauthUpstream {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The address of the tables' own server makes no sense.
     #[error("cannot use the tables upstream: {reason}")]
     RestUpstream {
@@ -125,13 +135,14 @@ impl CloudDev {
             settings: Settings {
                 access_token_lifetime: Duration::from_secs(3600),
                 refresh_reuse_interval: Duration::from_secs(10),
-                confirm_email: false,
+                open_controls: false,
                 daily_tokens: DAILY_TOKENS,
                 token_pace: Duration::ZERO,
                 max_object_bytes: MAX_OBJECT_BYTES,
                 upload_chunk_bytes: None,
                 upload_lifetime: UPLOAD_LIFETIME,
             },
+            auth: AuthSettings::default(),
         }
     }
 }
@@ -151,6 +162,7 @@ pub struct Builder {
     random_faults: Option<Random>,
     realtime: RealtimeOptions,
     settings: Settings,
+    auth: AuthSettings,
 }
 
 impl Builder {
@@ -214,9 +226,100 @@ impl Builder {
         self
     }
 
-    /// Makes new accounts wait for [`Running::confirm_email`]. Default: they are confirmed at once.
+    /// Makes new accounts wait until the code or link in a [mail](Running::mails) is used, or for
+    /// [`Running::confirm_email`]. Default: they are confirmed at once.
     pub fn require_email_confirmation(mut self) -> Self {
-        self.settings.confirm_email = true;
+        self.auth.confirm_email = true;
+        self
+    }
+
+    /// The page of the application: where browsers end that were not told where to, or may not go there. Default:
+    /// `http://localhost:3000`.
+    pub fn site_url(mut self, url: impl Into<String>) -> Self {
+        self.auth.site_url = url.into();
+        self
+    }
+
+    /// Lets browsers end at addresses of this pattern too: `*` is anything without `.` and `/`, `**` is anything.
+    /// Default: only at the site and at IP addresses of this machine, any port.
+    pub fn allow_redirect(mut self, pattern: impl Into<String>) -> Self {
+        self.auth.redirect_urls.push(pattern.into());
+        self
+    }
+
+    /// Switches a feature of the accounts off. Default: all are on.
+    pub fn without(mut self, feature: AuthFeature) -> Self {
+        self.auth.off.push(feature);
+        self
+    }
+
+    /// Lets people sign in through this OpenID provider. Default: only through the built-in one, which answers to
+    /// the names `apple`, `azure`, `demo`, `discord`, `github`, `gitlab` and `google`.
+    pub fn oauth_upstream(mut self, provider: OidcProvider) -> Self {
+        self.auth.upstreams.push(provider);
+        self
+    }
+
+    /// Answers `/sso` for this domain, with the page of the built-in provider. Default: no domain has one.
+    pub fn sso_domain(mut self, domain: impl Into<String>) -> Self {
+        self.auth.sso_domains.push(domain.into().to_lowercase());
+        self
+    }
+
+    /// How long a sign-in through a browser may take. Default: 5 min.
+    pub fn flow_lifetime(mut self, lifetime: Duration) -> Self {
+        self.auth.flow_lifetime = lifetime;
+        self
+    }
+
+    /// How long a mailed code or link is good. Default: 24 h.
+    pub fn email_code_lifetime(mut self, lifetime: Duration) -> Self {
+        self.auth.code_lifetime = lifetime;
+        self
+    }
+
+    /// Refuses a mail of the same kind to the same person before this time is over; the hosted service has 60 s.
+    /// Default: not at all.
+    pub fn email_interval(mut self, interval: Duration) -> Self {
+        self.auth.email_interval = interval;
+        self
+    }
+
+    /// Refuses mails once so many were sent within an hour. Default: never.
+    pub fn emails_per_hour(mut self, limit: u32) -> Self {
+        self.auth.emails_per_hour = Some(limit);
+        self
+    }
+
+    /// Asks only the new address when it is changed. Default: the old one too, where addresses are confirmed.
+    pub fn confirm_only_new_email(mut self) -> Self {
+        self.auth.single_email_change = true;
+        self
+    }
+
+    /// Wants the current password with a new one, except after a recovery. Default: it is not asked for.
+    pub fn require_current_password(mut self) -> Self {
+        self.auth.require_current_password = true;
+        self
+    }
+
+    /// Wants a nonce of `/reauthenticate` with a new password once the session is older than 24 h. Default: it is
+    /// not asked for.
+    pub fn require_reauthentication(mut self) -> Self {
+        self.auth.require_reauthentication = true;
+        self
+    }
+
+    /// Limits how often a caller may ask for accounts and sessions, as the hosted service does: 30 at once. Default:
+    /// no limits. Callers are told apart by the header `X-Forwarded-For`.
+    pub fn rate_limits(mut self) -> Self {
+        self.auth.rate_limits = true;
+        self
+    }
+
+    /// Lets programs in other languages read the mails and steer accounts, under `/dev/v1/`. Default: closed.
+    pub fn open_controls(mut self) -> Self {
+        self.settings.open_controls = true;
         self
     }
 
@@ -289,6 +392,7 @@ impl Builder {
             .map_err(|reason| StartError::Upstream { reason })?;
         let rest_upstream = self.rest_upstream.map(|base| RestUpstream::new(&base));
         let rest_upstream = rest_upstream.transpose().map_err(|reason| StartError::RestUpstream { reason })?;
+        let auth = Auth::new(self.auth).map_err(|reason| StartError::OauthUpstream { reason })?;
         let network = Network::default();
         let port = self.port;
         let gate = Gate::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), network.clone()).await;
@@ -306,7 +410,8 @@ impl Builder {
         prepare(&data, &demo).await?;
         let faults = Faults::new(self.heed_fault_header, self.random_faults);
         let realtime = Arc::new(Realtime::new(self.realtime));
-        let cloud = Arc::new(Cloud::new(data, self.settings, faults, network, upstream, rest_upstream, realtime));
+        let upstreams = Upstreams { ai: upstream, tables: rest_upstream };
+        let cloud = Arc::new(Cloud::new(data, self.settings, auth, faults, network, upstreams, realtime));
         let url = cloud.url.get_or_init(|| format!("http://{address}")).clone();
 
         let stop = CancellationToken::new();
@@ -326,6 +431,7 @@ fn router(cloud: Arc<Cloud>) -> Router {
     Router::new()
         .route("/", any(hello))
         .route("/auth/v1/{*path}", any(gotrue::handle))
+        .route("/dev/v1/{*path}", any(gotrue::handle_dev))
         .route("/rest/v1/", any(rest::handle))
         .route("/rest/v1/{*path}", any(rest::handle))
         .route("/storage/v1/{*path}", any(storage::handle))
@@ -370,7 +476,7 @@ async fn prepare(data: &Data, demo: &Demo) -> Result<(), StartError> {
     let broken = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Database { source };
     let [owner, member] = &demo.people;
     let hash = async |password: &str| {
-        gotrue::account::hash(password).await.map_err(|_| broken("cannot hash the demo passwords".into()))
+        gotrue::account::password::hash(password).await.map_err(|_| broken("cannot hash the demo passwords".into()))
     };
     let hashes = [hash(&owner.password).await?, hash(&member.password).await?];
     let demo = demo.clone();

@@ -24,11 +24,12 @@ pub(crate) struct AuthError {
     code: &'static str,
     message: String,
     reasons: Option<&'static [&'static str]>,
+    oauth: Option<String>,
 }
 
 impl AuthError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), reasons: None }
+        Self { status, code, message: message.into(), reasons: None, oauth: None }
     }
 
     /// 400.
@@ -58,15 +59,53 @@ impl AuthError {
         Self { reasons: Some(&["length"]), ..Self::unprocessable("weak_password", message) }
     }
 
+    pub(crate) fn no_user() -> Self {
+        Self::forbidden("user_not_found", "User from sub claim in JWT does not exist")
+    }
+
+    pub(crate) fn email_exists() -> Self {
+        Self::unprocessable("email_exists", "A user with this email address has already been registered")
+    }
+
+    /// 500.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_failure", message)
+    }
+
+    pub(crate) fn no_randomness() -> Self {
+        Self::internal("No randomness available")
+    }
+
+    /// A refusal in the shape of OAuth: some grants have it, and what a provider refuses.
+    pub(crate) fn oauth(error: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { oauth: Some(error.into()), ..Self::bad_request("unknown", description) }
+    }
+
     /// A refresh without a token, which GoTrue answers in the shape of OAuth.
     pub(crate) fn missing_refresh_token() -> Self {
-        Self::bad_request(OAUTH, "refresh_token required")
+        Self::oauth("invalid_request", "refresh_token required")
+    }
+
+    /// The same as fields of a redirect.
+    pub(crate) fn for_redirect(&self) -> Vec<(&'static str, String)> {
+        let description = ("error_description", self.message.clone());
+        if let Some(error) = &self.oauth {
+            return vec![("error", error.clone()), description];
+        }
+        let word = match (self.code, self.status.as_u16()) {
+            ("signup_disabled" | "user_banned" | "provider_email_needs_verification", _) | (_, 403) => "access_denied",
+            (_, 400) => "invalid_request",
+            (_, 401) => "unauthorized_client",
+            (_, 503) => "temporarily_unavailable",
+            _ => "server_error",
+        };
+        vec![("error", word.to_owned()), ("error_code", self.code.to_owned()), description]
     }
 
     /// The answer, in the shape that the request's headers ask for.
     pub(crate) fn into_response(self, request: &HeaderMap) -> Response {
-        if self.code == OAUTH {
-            let body = json!({ "error": OAUTH, "error_description": self.message });
+        if let Some(error) = self.oauth {
+            let body = json!({ "error": error, "error_description": self.message });
             return (self.status, Json(body)).into_response();
         }
         let version = request.get(API_VERSION).filter(|version| asks_for_new_body(version));
@@ -94,12 +133,9 @@ impl AuthError {
 impl From<rusqlite::Error> for AuthError {
     fn from(error: rusqlite::Error) -> Self {
         tracing::error!(%error, "the account database failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_failure", "Database error")
+        Self::internal("Database error")
     }
 }
-
-/// The `error` of the OAuth shape, which has no code.
-const OAUTH: &str = "invalid_request";
 
 fn asks_for_new_body(version: &HeaderValue) -> bool {
     let date = version.to_str().ok().and_then(|text| jiff::civil::Date::strptime("%Y-%m-%d", text).ok());

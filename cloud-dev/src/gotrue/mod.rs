@@ -1,12 +1,36 @@
 //! Signing up, signing in and staying signed in, as GoTrue does it.
 //!
-//! Request → [`route`] → one transaction on the database → session, user or error body. Accounts live in
-//! [`account`], sessions and their tokens in [`session`], error shapes in [`error`].
+//! Request → [`handle`] → a handler with its [`Call`] → one transaction → session, user, redirect or error body.
+//!
+//! | Module       | What lives there                                             |
+//! |--------------|--------------------------------------------------------------|
+//! | [`account`]  | people: sign-up, the user object, changes of it              |
+//! | [`session`]  | what starts, renews and ends a session; access tokens        |
+//! | [`otp`]      | codes and links by mail, and what they bring                 |
+//! | [`mail`]     | the mailbox and the codes                                    |
+//! | [`pkce`]     | challenges, flows, and the exchange of their codes           |
+//! | [`oauth`]    | providers: the way out, the way back, their tokens           |
+//! | [`identity`] | who is who, linking                                          |
+//! | [`mfa`]      | second factors                                               |
+//! | [`control`]  | switches over HTTP, for tests in other languages             |
+//!
 //! Wire source: GoTrue 2.196 endpoints under `/auth/v1`.
 
+mod about;
 pub(crate) mod account;
+mod call;
+mod control;
 mod error;
+pub(crate) mod identity;
+mod limits;
+pub(crate) mod mail;
+mod mfa;
+pub(crate) mod oauth;
+mod otp;
+mod pkce;
 pub(crate) mod session;
+pub(crate) mod settings;
+mod tables;
 
 use std::sync::Arc;
 
@@ -16,12 +40,16 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, Method, StatusCode, header::CACHE_CONTROL, request::Parts};
-use rusqlite::Connection;
+use http::{Method, StatusCode, request::Parts};
 use serde_json::{Map, Value, json};
 
-use self::error::AuthError;
+use self::{
+    call::Call, error::AuthError, limits::Limits, mail::Mailbox, oauth::upstream::Upstream, session::refresh::Counters,
+    settings::AuthSettings,
+};
 use crate::{cloud::Cloud, gateway};
+
+pub(crate) use self::tables::create;
 
 /// Where these endpoints are mounted.
 pub(crate) const PATH: &str = "/auth/v1";
@@ -29,37 +57,33 @@ pub(crate) const PATH: &str = "/auth/v1";
 /// Largest body that is read.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Creates the tables of accounts, sessions and refresh tokens.
-pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
-    conn.execute_batch(
-        "CREATE TABLE IF NOT EXISTS auth_users (
-             id TEXT PRIMARY KEY,
-             email TEXT NOT NULL UNIQUE,
-             password_hash TEXT NOT NULL,
-             identity_id TEXT NOT NULL DEFAULT (new_uuid()),
-             user_metadata TEXT NOT NULL DEFAULT '{}',
-             banned INTEGER NOT NULL DEFAULT 0,
-             confirmed_at TEXT,
-             last_sign_in_at TEXT,
-             created_at TEXT NOT NULL DEFAULT (now_pg()),
-             updated_at TEXT NOT NULL DEFAULT (now_pg())
-         ) STRICT;
-         CREATE TABLE IF NOT EXISTS auth_sessions (
-             id TEXT PRIMARY KEY,
-             user_id TEXT NOT NULL REFERENCES auth_users (id) ON DELETE CASCADE,
-             method TEXT NOT NULL,
-             signed_in_at INTEGER NOT NULL
-         ) STRICT;
-         CREATE INDEX IF NOT EXISTS auth_sessions_user ON auth_sessions (user_id);
-         CREATE TABLE IF NOT EXISTS auth_refresh_tokens (
-             serial INTEGER PRIMARY KEY AUTOINCREMENT,
-             token TEXT NOT NULL UNIQUE,
-             parent TEXT,
-             session_id TEXT NOT NULL,
-             revoked_at INTEGER
-         ) STRICT;
-         CREATE INDEX IF NOT EXISTS auth_refresh_tokens_session ON auth_refresh_tokens (session_id);",
-    )
+/// What the accounts of one cloud need besides the database.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    pub(crate) settings: AuthSettings,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) refreshes: Counters,
+    pub(crate) upstreams: Vec<Upstream>,
+    limits: Limits,
+}
+
+impl Auth {
+    /// Checks the settings; fails with what is wrong with a provider.
+    pub(crate) fn new(settings: AuthSettings) -> Result<Self, String> {
+        let upstreams = settings.upstreams.iter().cloned().map(Upstream::new).collect::<Result<_, _>>()?;
+        let (mailbox, refreshes, limits) = (Mailbox::default(), Counters::default(), Limits::default());
+        Ok(Self { settings, mailbox, refreshes, upstreams, limits })
+    }
+}
+
+/// Whether a request may come without an API key: browsers follow links to these.
+pub(crate) fn is_open(method: &Method, path: &str) -> bool {
+    match path.strip_prefix(PATH) {
+        Some("/authorize" | "/callback" | "/.well-known/jwks.json") => true,
+        Some("/verify") => method == Method::GET || method == Method::HEAD,
+        Some(_) => false,
+        None => path == oauth::page::PATH,
+    }
 }
 
 /// Answers a request under [`PATH`].
@@ -71,72 +95,84 @@ pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) ->
     }
 }
 
+/// Answers a request under `/dev/v1`: the page of the built-in provider, and the switches if they are open.
+pub(crate) async fn handle_dev(State(cloud): State<Arc<Cloud>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    if path == oauth::page::PATH {
+        return oauth::page::handle(&cloud, &parts, body).await;
+    }
+    if !cloud.settings.open_controls {
+        let message = "The controls are closed: the server was started without them";
+        return gateway::refuse(StatusCode::NOT_FOUND, json!({ "message": message }));
+    }
+    let body = match object_if_any(body).await {
+        Ok(body) => body,
+        Err(error) => return error.into_response(&parts.headers),
+    };
+    let call = Call { cloud: &cloud, parts: &parts, body };
+    let answer = control::handle(&call, path.strip_prefix(control::PATH).unwrap_or_default()).await;
+    answer.unwrap_or_else(|error| error.into_response(&parts.headers))
+}
+
 async fn route(cloud: &Cloud, parts: &Parts, body: Body) -> Result<Response, AuthError> {
     let path = parts.uri.path().strip_prefix(PATH).unwrap_or_default();
     let method = gateway::without_head(&parts.method);
-    match (method, path) {
-        (&Method::GET, "/health") => Ok(Json(health()).into_response()),
-        (&Method::GET, "/settings") => Ok(Json(settings(cloud)).into_response()),
-        (&Method::GET, "/.well-known/jwks.json") => Ok(jwks()),
-        (&Method::POST, "/signup") => account::sign_up(cloud, &object(body).await?).await,
-        (&Method::POST, "/token") => {
-            let grant = query(parts, "grant_type").unwrap_or_default();
-            session::token(cloud, &grant, &object(body).await?).await
-        }
-        (&Method::POST, "/recover" | "/otp" | "/magiclink" | "/resend") => {
-            object(body).await?;
-            Ok(Json(json!({})).into_response()) // this cloud sends no mail
-        }
-        (&Method::POST, "/logout") => {
-            let claims = session::authorize(cloud, &parts.headers).await?;
-            let scope = query(parts, "scope").unwrap_or_else(|| "global".to_owned());
-            session::sign_out(cloud, &claims, &scope).await
-        }
-        (&Method::GET, "/user") => {
-            let claims = session::authorize(cloud, &parts.headers).await?;
-            account::show(cloud, &claims).await
-        }
-        (&Method::PUT, "/user") => {
-            let claims = session::authorize(cloud, &parts.headers).await?;
-            account::update(cloud, &claims, &object(body).await?).await
-        }
-        (
-            _,
-            "/health" | "/settings" | "/signup" | "/token" | "/recover" | "/otp" | "/magiclink" | "/resend" | "/logout"
-            | "/user",
-        ) => Ok(StatusCode::METHOD_NOT_ALLOWED.into_response()),
-        _ => Ok(gateway::refuse(StatusCode::NOT_FOUND, json!({ "message": "404 page not found" }))),
+    let body = match (method, path) {
+        (&Method::POST, "/callback") => form(body).await?,
+        (&Method::POST, "/logout") => Map::new(),
+        (&Method::POST, path) if path.ends_with("/challenge") => object_if_any(body).await?,
+        (&Method::POST | &Method::PUT, _) => object(body).await?,
+        _ => Map::new(),
+    };
+    let call = Call { cloud, parts, body };
+    if cloud.auth.settings.rate_limits {
+        cloud.auth.limits.check(&call, path)?;
+    }
+    match (method.as_str(), path) {
+        ("GET", "/health") => Ok(Json(about::health()).into_response()),
+        ("GET", "/settings") => Ok(Json(about::settings(&cloud.auth)).into_response()),
+        ("GET", "/.well-known/jwks.json") => Ok(about::jwks()),
+        ("POST", "/signup") => account::sign_up::sign_up(&call).await,
+        ("POST", "/token") => session::grant::token(&call).await,
+        ("POST", "/otp") => otp::otp(&call).await,
+        ("POST", "/magiclink") => otp::magic_link(&call).await,
+        ("POST", "/recover") => otp::recover(&call).await,
+        ("POST", "/resend") => otp::resend(&call).await,
+        ("POST", "/verify") => otp::verify::post(&call).await,
+        ("GET", "/verify") => otp::verify::get(&call).await,
+        ("GET", "/authorize") => oauth::authorize::authorize(&call).await,
+        ("GET" | "POST", "/callback") => Ok(oauth::callback::callback(&call).await),
+        ("POST", "/sso") => oauth::authorize::sso(&call).await,
+        ("POST", "/logout") => session::sign_out::sign_out(&call).await,
+        ("GET", "/user") => account::update::show(&call).await,
+        ("PUT", "/user") => account::update::update(&call).await,
+        ("GET", "/reauthenticate") => account::update::reauthenticate(&call).await,
+        ("GET", "/user/identities/authorize") => oauth::authorize::link(&call).await,
+        ("POST", "/factors") => mfa::enrol(&call).await,
+        (method, path) => below(&call, method, path).await,
     }
 }
 
-fn health() -> Value {
-    json!({
-        "version": concat!("cloud-dev ", env!("CARGO_PKG_VERSION")),
-        "name": "GoTrue",
-        "description": "Accounts of an embedded development cloud, with the interface of GoTrue",
-    })
-}
-
-fn settings(cloud: &Cloud) -> Value {
-    json!({
-        "external": {
-            "anonymous_users": false, "apple": false, "azure": false, "bitbucket": false, "discord": false,
-            "email": true, "facebook": false, "github": false, "gitlab": false, "google": false, "phone": false,
-        },
-        "disable_signup": false,
-        "mailer_autoconfirm": !cloud.settings.confirm_email,
-        "phone_autoconfirm": false,
-        "sms_provider": "",
-        "saml_enabled": false,
-        "passkeys_enabled": false,
-    })
-}
-
-/// The list of public keys; the only key here is symmetric and never listed.
-fn jwks() -> Response {
-    let mut response = Json(json!({ "keys": [] })).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));
-    response
+/// Paths with an id in them, and those that are not there.
+async fn below(call: &Call<'_>, method: &str, path: &str) -> Result<Response, AuthError> {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match (method, parts.as_slice()) {
+        ("DELETE", ["user", "identities", id]) => identity::link::remove(call, id).await,
+        ("DELETE", ["factors", id]) => mfa::unenrol(call, id).await,
+        ("POST", ["factors", id, "challenge"]) => mfa::verify::challenge(call, id).await,
+        ("POST", ["factors", id, "verify"]) => mfa::verify::verify(call, id).await,
+        (
+            _,
+            [
+                "health" | "settings" | "signup" | "token" | "otp" | "magiclink" | "recover" | "resend" | "verify"
+                | "authorize" | "callback" | "sso" | "logout" | "user" | "reauthenticate" | "factors",
+            ]
+            | ["factors", ..]
+            | ["user", "identities", ..],
+        ) => Ok(StatusCode::METHOD_NOT_ALLOWED.into_response()),
+        _ => Ok(gateway::refuse(StatusCode::NOT_FOUND, json!({ "message": "404 page not found" }))),
+    }
 }
 
 async fn object(body: Body) -> Result<Map<String, Value>, AuthError> {
@@ -144,12 +180,14 @@ async fn object(body: Body) -> Result<Map<String, Value>, AuthError> {
     serde_json::from_slice(&bytes).map_err(|_| AuthError::bad_json())
 }
 
-fn query(parts: &Parts, name: &str) -> Option<String> {
-    let query = parts.uri.query()?;
-    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+async fn object_if_any(body: Body) -> Result<Map<String, Value>, AuthError> {
+    let bytes = gateway::read(body, MAX_BODY_BYTES).await.ok_or_else(AuthError::too_large)?;
+    if bytes.is_empty() { Ok(Map::new()) } else { serde_json::from_slice(&bytes).map_err(|_| AuthError::bad_json()) }
 }
 
-/// A text field; absent, null and of another type are the same: not there.
-fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    body.get(name).and_then(Value::as_str)
+/// The fields of a form, as an object of texts.
+async fn form(body: Body) -> Result<Map<String, Value>, AuthError> {
+    let bytes = gateway::read(body, MAX_BODY_BYTES).await.ok_or_else(AuthError::too_large)?;
+    let fields = url::form_urlencoded::parse(&bytes);
+    Ok(fields.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect())
 }

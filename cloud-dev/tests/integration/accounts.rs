@@ -84,7 +84,6 @@ async fn refusals_carry_their_code_in_body_and_header() {
         (signup, json!({ "email": "new@example.com", "password": "x".repeat(73) }), 400, "validation_failed"),
         (signup, json!({ "email": "no address", "password": "long enough" }), 400, "validation_failed"),
         (signup, json!({ "email": "new@example.com" }), 400, "validation_failed"),
-        (signup, json!({}), 422, "anonymous_provider_disabled"),
         (password, json!({ "email": ada, "password": "wrong" }), 400, "invalid_credentials"),
         (password, json!({ "email": "nobody@example.com", "password": "x" }), 400, "invalid_credentials"),
         (password, json!({ "password": "x" }), 400, "validation_failed"),
