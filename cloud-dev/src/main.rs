@@ -39,6 +39,15 @@ struct Serve {
     /// lose-reply, lose-request, cut=10 (bytes) or delay-ms=50.
     #[arg(long)]
     faults: bool,
+    /// Make new accounts wait until the code or link in a mail is used; mails are printed here.
+    #[arg(long)]
+    confirm_email: bool,
+    /// Where browsers may end besides http://localhost:3000 and IP addresses of this machine; * and ** are wildcards.
+    #[arg(long, value_name = "PATTERN")]
+    allow_redirect: Vec<String>,
+    /// Let programs with the key read the mails and steer accounts, under /dev/v1/.
+    #[arg(long)]
+    controls: bool,
     /// How long an access token is good.
     #[arg(long, value_name = "SECS", default_value_t = 3600)]
     token_lifetime: u64,
@@ -93,6 +102,15 @@ async fn run(serve: Serve) -> Result<(), Box<dyn Error>> {
     if serve.faults {
         builder = builder.heed_fault_header();
     }
+    if serve.confirm_email {
+        builder = builder.require_email_confirmation();
+    }
+    for pattern in &serve.allow_redirect {
+        builder = builder.allow_redirect(pattern);
+    }
+    if serve.controls {
+        builder = builder.open_controls();
+    }
     let cloud = builder.start().await?;
     // In place before anybody is told that we are ready: a signal from then on is an orderly end.
     let end = end_signal()?;
@@ -101,9 +119,29 @@ async fn run(serve: Serve) -> Result<(), Box<dyn Error>> {
     } else {
         print!("{}", welcome(&cloud, &serve));
     }
-    end.await;
+    tokio::select! {
+        () = end => {}
+        () = print_mails(&cloud, serve.json) => {}
+    }
     cloud.shutdown().await;
     Ok(())
+}
+
+/// Prints the mails as they come, for ever: this is where they are delivered to.
+async fn print_mails(cloud: &Running, json: bool) {
+    let mut seen = 0;
+    loop {
+        let mail = cloud.mail_after(seen).await;
+        seen = mail.number;
+        let link = mail.link.as_deref();
+        if json {
+            let mail = serde_json::json!({ "to": mail.to, "kind": mail.kind, "code": mail.code, "link": link });
+            println!("{}", serde_json::json!({ "mail": mail }));
+        } else {
+            println!("\nMail to {} ({}): code {}", mail.to, mail.kind, mail.code);
+            link.iter().for_each(|link| println!("  {link}"));
+        }
+    }
 }
 
 /// Ctrl-c, or a polite request of the system to end.

@@ -47,6 +47,22 @@ async fn the_ready_line_is_all_a_harness_needs() {
     assert_eq!(ready["demo"]["bucket"], "workspace-files");
 }
 
+#[tokio::test]
+async fn mails_are_printed_as_they_come() {
+    let mut program = serve(&["--port", "0", "--json"]);
+    let mut lines = BufReader::new(program.0.stdout.take().unwrap()).lines();
+    let ready: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let answer = crate::caller::http()
+        .post(format!("{}/auth/v1/otp", ready["url"].as_str().unwrap()))
+        .header("apikey", ready["publishable_key"].as_str().unwrap())
+        .json(&serde_json::json!({ "email": "ada@example.com" }))
+        .send();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    let printed: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!((&printed["mail"]["to"], &printed["mail"]["kind"]), (&"ada@example.com".into(), &"magiclink".into()));
+    assert_eq!(printed["mail"]["code"].as_str().map(str::len), Some(6));
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_and_a_polite_request_are_a_clean_end_from_the_ready_line_on() {

@@ -133,7 +133,7 @@ async fn anonymous(call: &Call<'_>) -> Result<Response, AuthError> {
         .transaction(move |tx| {
             new.insert(tx.conn)?;
             new.insert_organization(tx.conn)?;
-            Ok(session::start(tx, &new.id, "anonymous")?)
+            session::start(tx, &new.id, "anonymous")
         })
         .await?;
     Ok(Json(started.to_json(call.cloud)).into_response())
