@@ -35,10 +35,12 @@ pub(crate) struct Books {
     refreshing: usize,
     /// The most refreshes that were under way at once.
     pub(crate) overlap: usize,
-    /// Refreshes that were asked for.
+    /// Refreshes and second factors that were asked for.
     pub(crate) refreshes: usize,
     /// Tokens that were two or more behind.
     pub(crate) stale: usize,
+    /// Second factors that were accepted.
+    pub(crate) verified: usize,
     lost: Option<(usize, Lost)>,
 }
 
@@ -71,8 +73,11 @@ impl Family {
         Auth::builder(client, SecretStoreHandle::new(store)).open()
     }
 
-    fn answer(&self, target: &str, body: &str) -> (u16, String) {
+    fn answer(&self, target: &str, token: &str, body: &str) -> (u16, String) {
         self.books(|books| match target {
+            "/auth/v1/factors/f1/challenge" => (200, r#"{"id":"c1","type":"totp","expires_at":1}"#.to_owned()),
+            "/auth/v1/factors/f1/verify" => books.verify(token),
+            "/auth/v1/user" => (200, r#"{"id":"u1"}"#.to_owned()),
             "/auth/v1/token?grant_type=password" => {
                 books.sessions.push(Some(0));
                 books.grant(books.sessions.len() - 1, 0)
@@ -92,6 +97,19 @@ impl Books {
             self.issued
         );
         (200, body)
+    }
+
+    /// A second factor: the session goes on with a new token, and the one before becomes its predecessor.
+    fn verify(&mut self, token: &str) -> (u16, String) {
+        let session = token.trim_start_matches("Bearer at-").split('-').next();
+        let session: usize = session.and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+        let Some(Some(current)) = self.sessions.get_mut(session) else {
+            return (403, r#"{"error_code":"session_not_found"}"#.to_owned());
+        };
+        *current += 1;
+        self.verified += 1;
+        let next = *current;
+        self.grant(session, next)
     }
 
     fn refresh(&mut self, body: &str) -> (u16, String) {
@@ -124,8 +142,11 @@ impl Transport for Family {
     async fn send(&self, request: Request) -> Result<Response, Error> {
         let query = request.url.query().map(|query| format!("?{query}")).unwrap_or_default();
         let target = format!("{}{query}", request.url.path());
+        let token = request.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = token.unwrap_or_default().to_owned();
         let body = request.body.collect().await?;
-        let refresh = target.ends_with("grant_type=refresh_token");
+        // Whatever rotates the refresh token.
+        let refresh = target.ends_with("grant_type=refresh_token") || target.ends_with("/verify");
         let lost = self.books(|books| {
             if !refresh {
                 return None;
@@ -143,7 +164,7 @@ impl Transport for Family {
         if lost == Some(Lost::Request) {
             return Err(Error::new(CONNECT));
         }
-        let (status, answer) = self.answer(&target, &String::from_utf8_lossy(&body));
+        let (status, answer) = self.answer(&target, &token, &String::from_utf8_lossy(&body));
         if lost == Some(Lost::Answer) {
             return Err(Error::new(CUT));
         }

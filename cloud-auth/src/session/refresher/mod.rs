@@ -209,18 +209,19 @@ impl Refresher {
             _ => (None, None),
         };
         let settled = !matches!(self.machine.state, State::Restoring { .. });
-        self.published.send_if_modified(|published| {
-            let Some(status) = status else { return false };
-            let next = Published { status, context, access, settled };
-            let changed = *published != next;
-            if changed {
-                if published.status != next.status {
-                    tracing::info!(signed_in = next.status.is_signed_in(), "session status changed");
-                }
-                *published = next;
-            }
-            changed
-        });
+        let Some(status) = status else { return };
+        let next = Published { status, context, access, settled };
+        let (changed, news) = {
+            let shown = self.published.borrow();
+            (*shown != next, (shown.status != next.status).then(|| next.status.is_signed_in()))
+        };
+        if changed {
+            self.published.send_replace(next);
+        }
+        // Behind the lock: whoever listens to the log may look at the status (A13).
+        if let Some(signed_in) = news {
+            tracing::info!(signed_in, "session status changed");
+        }
     }
 
     /// Answers everybody who can be answered now.
