@@ -45,6 +45,9 @@ struct Serve {
     /// Where browsers may end besides http://localhost:3000 and IP addresses of this machine; * and ** are wildcards.
     #[arg(long, value_name = "PATTERN")]
     allow_redirect: Vec<String>,
+    /// Answer single sign-on for this domain, with the page of the built-in provider.
+    #[arg(long, value_name = "DOMAIN")]
+    sso_domain: Vec<String>,
     /// Let programs with the key read the mails and steer accounts, under /dev/v1/.
     #[arg(long)]
     controls: bool,
@@ -107,6 +110,9 @@ async fn run(serve: Serve) -> Result<(), Box<dyn Error>> {
     }
     for pattern in &serve.allow_redirect {
         builder = builder.allow_redirect(pattern);
+    }
+    for domain in &serve.sso_domain {
+        builder = builder.sso_domain(domain);
     }
     if serve.controls {
         builder = builder.open_controls();

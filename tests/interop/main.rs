@@ -55,6 +55,17 @@ async fn supabase_js_signs_in_and_out_and_calls_functions() {
 }
 
 #[tokio::test]
+async fn supabase_js_signs_in_in_every_way_it_knows() {
+    Lane { script: "supabase-sign-in.mjs", checks: 16 }.run(cloud().open_controls().sso_domain("corp.example")).await;
+}
+
+#[tokio::test]
+async fn supabase_js_signs_up_where_addresses_are_confirmed() {
+    let cloud = cloud().open_controls().sso_domain("corp.example").require_email_confirmation();
+    Lane { script: "supabase-confirm.mjs", checks: 21 }.run(cloud).await;
+}
+
+#[tokio::test]
 async fn supabase_js_reads_and_writes_tables_under_their_policies() {
     Lane { script: "supabase-tables.mjs", checks: 44 }.run(cloud()).await;
 }

@@ -120,6 +120,11 @@ async fn supabase_py_signs_in_and_uses_tables_files_and_functions() {
 }
 
 #[tokio::test]
+async fn supabase_py_signs_in_in_every_way_it_knows() {
+    lane("supabase_sign_in.py", 11, CloudDev::builder().open_controls()).await;
+}
+
+#[tokio::test]
 async fn openai_for_python_streams_from_the_proxy() {
     lane("openai_client.py", 7, CloudDev::builder().heed_fault_header()).await;
 }

@@ -6,6 +6,7 @@ mod limits;
 mod mails;
 mod people;
 mod pkce;
+mod upstream;
 
 use std::collections::BTreeMap;
 
