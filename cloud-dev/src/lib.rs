@@ -1,7 +1,7 @@
 //! A small cloud of the Supabase shape that runs inside a test, an example or a terminal.
 //!
-//! Accounts (GoTrue), tables with row policies (PostgREST), files (Storage, with resumable uploads) and functions
-//! (agents and an AI proxy) on SQLite, in memory or in a directory. It answers to this machine alone and is not made for production; what it
+//! Accounts (GoTrue), tables with row policies (PostgREST), files (Storage, with resumable uploads), live connections
+//! (Realtime) and functions (agents and an AI proxy) on SQLite, in memory or in a directory. It answers to this machine alone and is not made for production; what it
 //! answers is what the real services answer, including their failures when asked to.
 //!
 //! ```

@@ -7,7 +7,7 @@ use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use cloud_dev::{CloudDev, Running, StartError};
 
-/// A small cloud of the Supabase shape for development: accounts, tables, files, functions, on SQLite.
+/// A small cloud of the Supabase shape for development: accounts, tables, files, functions and live connections, on SQLite.
 #[derive(Debug, Parser)]
 #[command(version, about, arg_required_else_help = true)]
 struct Cli {

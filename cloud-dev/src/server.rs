@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, middleware, routing::any};
+use axum::{
+    Router, middleware,
+    routing::{any, post},
+};
 use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -412,6 +415,7 @@ impl Builder {
         let realtime = Arc::new(Realtime::new(self.realtime));
         let upstreams = Upstreams { ai: upstream, tables: rest_upstream };
         let cloud = Arc::new(Cloud::new(data, self.settings, auth, faults, network, upstreams, realtime));
+        realtime::start(&cloud).await.map_err(|source| StartError::Database { source: source.into() })?;
         let url = cloud.url.get_or_init(|| format!("http://{address}")).clone();
 
         let stop = CancellationToken::new();
@@ -438,6 +442,10 @@ fn router(cloud: Arc<Cloud>) -> Router {
         .route("/functions/v1/{*path}", any(functions::handle))
         .route(realtime::UPGRADE_PATH, any(realtime::upgrade))
         .route(realtime::PLAIN_PATH, any(realtime::upgrade))
+        .route(realtime::BATCH[0], post(realtime::batch))
+        .route(realtime::BATCH[1], post(realtime::batch))
+        .route(realtime::SINGLE[0], post(realtime::single))
+        .route(realtime::SINGLE[1], post(realtime::single))
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(Arc::clone(&cloud), gateway::gateway))
         .with_state(cloud)

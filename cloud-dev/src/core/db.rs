@@ -26,6 +26,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
+/// What is called after each job.
+type Listener = Box<dyn FnMut(&Connection) + Send>;
+
 /// Jobs waiting for the database; a full queue makes callers wait.
 const QUEUE: usize = 256;
 
@@ -60,6 +63,7 @@ struct Owner {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     ended: watch::Receiver<()>,
+    listener: Arc<Mutex<Option<Listener>>>,
 }
 
 impl fmt::Debug for Db {
@@ -88,6 +92,8 @@ impl Db {
 
         let (jobs, mut waiting) = mpsc::channel::<Job>(QUEUE);
         let (ended, ends) = watch::channel(());
+        let listener: Arc<Mutex<Option<Listener>>> = Arc::default();
+        let told = Arc::clone(&listener);
         let thread = thread::Builder::new()
             .name("cloud-dev-db".to_owned())
             .spawn(move || {
@@ -97,10 +103,12 @@ impl Db {
                 let mut connection = connection;
                 while let Some(job) = waiting.blocking_recv() {
                     job(&mut connection);
+                    tell(&told, &connection);
                 }
             })
             .map_err(OpenError::Directory)?;
-        Ok(Self { owner: Arc::new(Owner { jobs: Some(jobs), thread: Mutex::new(Some(thread)), ended: ends }) })
+        let owner = Owner { jobs: Some(jobs), thread: Mutex::new(Some(thread)), ended: ends, listener };
+        Ok(Self { owner: Arc::new(owner) })
     }
 
     /// Resolves once the database is closed, which is after the last handle was dropped.
@@ -109,6 +117,13 @@ impl Db {
         async move {
             let _ = ended.wait_for(|()| false).await; // an error says that the thread is gone
         }
+    }
+
+    /// Calls `listener` on the database's thread after each job from now on, outside any transaction.
+    ///
+    /// It must not hold a handle of this database, which would never close.
+    pub(crate) fn after_each(&self, listener: impl FnMut(&Connection) + Send + 'static) {
+        *self.owner.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(listener));
     }
 
     /// Queues `work` without waiting for it; drops it when the queue is full.
@@ -161,6 +176,14 @@ impl Drop for Owner {
         {
             let _ = thread.join();
         }
+    }
+}
+
+fn tell(listener: &Mutex<Option<Listener>>, connection: &Connection) {
+    if let Some(listener) = listener.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+        && connection.is_autocommit()
+    {
+        let _ = catch_unwind(AssertUnwindSafe(|| listener(connection))); // reported by the panic hook
     }
 }
 

@@ -3,11 +3,13 @@
 //! | Module     | What lives there                                             |
 //! |------------|--------------------------------------------------------------|
 //! | [`db`]     | one SQLite connection on its own thread, and its functions   |
+//! | [`changes`] | what each commit did to the tables                          |
 //! | [`schema`] | the tables an application sees, with their triggers          |
 //! | [`policy`] | which rows a person may see or change                        |
 //! | [`tokens`] | the refresh token family: a pure decision                    |
 //! | [`jwt`]    | signing and checking access tokens                           |
 
+pub(crate) mod changes;
 pub(crate) mod db;
 pub(crate) mod jwt;
 pub(crate) mod policy;

@@ -137,7 +137,7 @@ pub(crate) fn decode(error: &Error) -> Option<ApiError> {
 }
 
 /// `LIKE`: `%` any run, `_` any character, `\` takes the next one literally.
-fn like(text: &str, pattern: &str) -> bool {
+pub(crate) fn like(text: &str, pattern: &str) -> bool {
     enum Part {
         Any,
         One,

@@ -49,7 +49,8 @@ use crate::core::{
     schema::{TABLES, Table},
 };
 
-pub(crate) use functions::register;
+pub(crate) use functions::{compile, like, register};
+pub(crate) use value::{from_text, instant};
 
 /// A request to the table API.
 #[derive(Clone, Debug)]

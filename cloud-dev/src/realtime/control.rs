@@ -115,6 +115,13 @@ impl RealtimeControl {
         self.switches().clear();
     }
 
+    /// Breaks off every subscription to the tables: an error to each channel, then "Subscribed to PostgreSQL" after
+    /// `gap`. What changes in between is lost.
+    pub fn restart_changes(&self, gap: Duration) {
+        self.hub().break_off();
+        self.realtime.restart.send_replace(gap);
+    }
+
     /// Sends a broadcast the way the database does (`realtime.send`): with an id, and kept for replay if `private`.
     /// `payload` is JSON text. Returns the message's id.
     pub fn send(&self, topic: &str, event: &str, payload: &str, private: bool) -> String {

@@ -27,6 +27,8 @@ const CODES: [u16; 6] = [1000, 1001, 1002, 1011, 1012, 4000];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Write,
+    /// Lost because the server is frozen.
+    Swallow,
     Drop,
     Delay(Duration),
     Cut,
@@ -74,7 +76,7 @@ impl Disturb {
     }
 
     pub(crate) fn set_frozen(&self, frozen: bool) {
-        self.frozen.send_replace(frozen);
+        self.frozen.send_if_modified(|now| std::mem::replace(now, frozen) != frozen);
     }
 
     /// Whether nothing is answered, now and later.
@@ -168,7 +170,7 @@ impl Disturb {
     /// Decides about the next frame.
     pub(crate) fn frame(&self) -> Fate {
         if *self.frozen.borrow() {
-            return Fate::Drop;
+            return Fate::Swallow;
         }
         let mut state = self.state();
         let mut hit = false;

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -51,10 +51,9 @@ pub(crate) struct Channel {
     pub(crate) presence_key: String,
     pub(crate) token: Token,
     /// What of the tables it wants to hear.
-    pub(crate) changes: Vec<Subscription>,
+    pub(crate) changes: Arc<[Subscription]>,
     /// Whose rows it hears of; nobody's before the subscription works.
-    #[expect(dead_code, reason = "read once changes flow")]
-    pub(crate) live: Option<Identity>,
+    pub(crate) live: Option<Arc<Identity>>,
     pub(crate) presence_calls: Window,
 }
 
@@ -167,6 +166,13 @@ impl Hub {
                 let message = Outbound { join_ref: nobody, reference: nobody, topic, event: "system", payload };
                 state.send(*id, &message);
             }
+        }
+    }
+
+    /// Ends every subscription to the tables, at once.
+    pub(crate) fn break_off(&self) {
+        for socket in self.state().sockets.values_mut() {
+            socket.channels.values_mut().for_each(|channel| channel.live = None);
         }
     }
 

@@ -13,10 +13,11 @@
 //! | [`session`], [`join`], [`room`] | what one socket asks for, and the answers            |
 //! | [`hub`], [`presence`], [`limits`] | the state all sockets share                        |
 //! | [`changes`]                   | commits → `postgres_changes`                           |
-//! | [`stored`]                    | broadcasts from the database, replay                   |
+//! | [`api`], [`stored`]           | broadcasts over HTTP and from the database, replay     |
 //! | [`disturb`], [`control`]      | faults                                                 |
 
 mod access;
+mod api;
 mod changes;
 mod control;
 mod disturb;
@@ -34,15 +35,22 @@ mod stored;
 mod token;
 mod wire;
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::door::upgrade;
+pub(crate) use self::{
+    api::{BATCH, SINGLE, batch, single},
+    changes::start,
+    door::upgrade,
+};
 pub use self::{
     control::RealtimeControl,
     options::{RealtimeOptions, TopicAccess},
 };
 use self::{disturb::Disturb, hub::Hub, stored::Stored};
+use crate::core::changes::Wanted;
 
 /// Where its socket is.
 pub(crate) const UPGRADE_PATH: &str = "/realtime/v1/websocket";
@@ -57,6 +65,9 @@ pub(crate) struct Realtime {
     hub: Hub,
     disturb: Disturb,
     stored: Stored,
+    wanted: Wanted,
+    /// Tells sessions that their subscriptions broke off, and for how long.
+    restart: watch::Sender<Duration>,
     /// Tells sessions to check their tokens now.
     recheck: watch::Sender<()>,
     stop: CancellationToken,
@@ -67,7 +78,17 @@ impl Realtime {
     pub(crate) fn new(options: RealtimeOptions) -> Self {
         let hub = Hub::new(&options);
         let (recheck, stop, sockets) = (watch::Sender::new(()), CancellationToken::new(), TaskTracker::new());
-        Self { options, hub, disturb: Disturb::new(), stored: Stored::default(), recheck, stop, sockets }
+        Self {
+            options,
+            hub,
+            disturb: Disturb::new(),
+            stored: Stored::default(),
+            wanted: Wanted::default(),
+            restart: watch::Sender::default(),
+            recheck,
+            stop,
+            sockets,
+        }
     }
 
     /// Makes every session check its tokens now.

@@ -48,7 +48,7 @@ impl Session {
             may_write: true,
             presence_key: uuid::Uuid::new_v4().to_string(),
             token: self.connect_token(),
-            changes: Vec::new(),
+            changes: [].into(),
             live: None,
             presence_calls: Channel::presence_window(u32::MAX),
         });

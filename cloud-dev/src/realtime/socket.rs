@@ -21,6 +21,7 @@ use tokio::{sync::Mutex, time::Instant};
 use super::{
     disturb::Fate,
     door::pause,
+    hub::SocketId,
     outbox::{Outbox, Waiting},
     session::{Next, Session},
     token::Token,
@@ -44,6 +45,8 @@ enum End {
     Gone,
     /// The server closes it.
     Close(u16, &'static str),
+    /// The close frame is out already.
+    Closed,
 }
 
 /// Serves one socket until it ends.
@@ -56,38 +59,46 @@ pub(crate) async fn serve(
 ) {
     let realtime = &cloud.realtime;
     let (outbox, waiting) = Outbox::new(realtime.options.outbox_frames);
-    let id = realtime.hub.open(version, outbox.clone());
-    let gate = Mutex::new(());
-    let lost = AtomicBool::new(false);
-    let session = Session::new(Arc::clone(&cloud), id, token);
-    let (sink, source) = stream.split();
-    {
-        let mut writer = pin!(write(&cloud, sink, waiting, &gate, &lost));
-        let mut reader = pin!(read(&cloud, source, version, session, &gate, &lost));
-        let ended = tokio::select! {
-            biased;
-            () = outbox.cut.cancelled() => None,
-            () = thawed(&cloud, &lost) => None,
-            () = realtime.stop.cancelled() => Some(End::Close(1012, "")),
-            cut = &mut writer => {
-                // A close frame is out: the client answers it, and hears nothing more.
-                if !cut {
-                    let _ = tokio::time::timeout(CLOSING_LIMIT, &mut reader).await;
-                }
-                None
-            }
-            end = &mut reader => Some(end),
-        };
-        if let Some(End::Close(code, reason)) = ended {
+    let registered = Registered { cloud: &cloud, id: realtime.hub.open(version, outbox.clone()) };
+    let (gate, lost) = (Mutex::new(()), AtomicBool::new(false));
+    let session = Session::new(Arc::clone(&cloud), registered.id, token);
+    let (sink, mut source) = stream.split();
+    let mut writer = pin!(write(&cloud, sink, waiting, &gate, &lost));
+    let ended = tokio::select! {
+        biased;
+        () = outbox.cut.cancelled() => None,
+        () = thawed(&cloud, &lost) => None,
+        () = realtime.stop.cancelled() => Some(End::Close(1012, "")),
+        closed = &mut writer => closed.then_some(End::Closed),
+        end = read(&cloud, &mut source, version, session, &gate, &lost) => Some(end),
+    };
+    let closing = match ended {
+        Some(End::Gone) => return,
+        Some(End::Closed) => true,
+        Some(End::Close(code, reason)) => {
             outbox.close(code, reason);
-            let _ = tokio::time::timeout(CLOSING_LIMIT, writer).await;
-            let _ = tokio::time::timeout(CLOSING_LIMIT, reader).await;
+            matches!(tokio::time::timeout(CLOSING_LIMIT, writer).await, Ok(true))
         }
-        if ended != Some(End::Gone) {
-            connection.cut();
-        }
+        None => false,
+    };
+    if closing {
+        // The client answers a close frame; what else it says is not heard any more.
+        let rest = async { while let Some(Ok(_)) = source.next().await {} };
+        let _ = tokio::time::timeout(CLOSING_LIMIT, rest).await;
     }
-    realtime.hub.close(id);
+    connection.cut();
+}
+
+/// A socket that the hub knows, until this goes.
+struct Registered<'c> {
+    cloud: &'c Cloud,
+    id: SocketId,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.cloud.realtime.hub.close(self.id);
+    }
 }
 
 /// Resolves when the server answers again, if it was silent while something got lost.
@@ -101,7 +112,7 @@ async fn thawed(cloud: &Cloud, lost: &AtomicBool) {
     }
 }
 
-/// Writes what waits; returns whether the connection shall be cut, or after a close frame.
+/// Writes what waits; returns true after a close frame, false when the connection shall be cut.
 async fn write(
     cloud: &Cloud,
     mut sink: impl Sink<Message> + Unpin,
@@ -118,7 +129,8 @@ async fn write(
             for frame in batch.drain(..) {
                 let frame = match disturb.frame() {
                     Fate::Write => frame,
-                    Fate::Drop => {
+                    Fate::Drop => continue,
+                    Fate::Swallow => {
                         lost.store(true, Ordering::SeqCst);
                         continue;
                     }
@@ -126,26 +138,26 @@ async fn write(
                         pause(time).await;
                         frame
                     }
-                    Fate::Cut => return Some(true),
+                    Fate::Cut => return Some(false),
                     Fate::Close(code) => Message::Close(Some(CloseFrame { code, reason: "".into() })),
                 };
                 let last = matches!(frame, Message::Close(_));
                 if sink.feed(frame).await.is_err() {
-                    return Some(true);
+                    return Some(false);
                 }
                 if last {
-                    return Some(sink.flush().await.is_err());
+                    return Some(sink.flush().await.is_ok());
                 }
             }
-            sink.flush().await.is_err().then_some(true)
+            sink.flush().await.is_err().then_some(false)
         };
         match tokio::time::timeout(WRITE_LIMIT, out).await {
             Ok(None) => {}
-            Ok(Some(cut)) => return cut,
-            Err(_) => return true,
+            Ok(Some(closed)) => return closed,
+            Err(_) => return false,
         }
     }
-    true
+    false
 }
 
 /// Reads until the connection ends, or has to be closed.
@@ -159,6 +171,7 @@ async fn read(
 ) -> End {
     let options = &cloud.realtime.options;
     let frozen = cloud.realtime.disturb.frozen();
+    let mut restart = cloud.realtime.restart.subscribe();
     let mut recheck = cloud.realtime.recheck.subscribe();
     let mut heard = Instant::now();
     loop {
@@ -186,6 +199,11 @@ async fn read(
             }
             Ok(()) = recheck.changed() => {
                 session.check_tokens();
+                None
+            }
+            Ok(()) = restart.changed() => {
+                let gap = *restart.borrow_and_update();
+                session.restart_changes(gap);
                 None
             }
             () = tokio::time::sleep_until(idle) => return End::Close(1000, ""),

@@ -132,7 +132,7 @@ impl Session {
             may_write,
             presence_key: wanted.presence_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             token,
-            changes: changes.as_ref().cloned().unwrap_or_default(),
+            changes: changes.clone().unwrap_or_else(|_| [].into()),
             live: None,
             presence_calls: Channel::presence_window(self.realtime().options.presence_calls),
         };

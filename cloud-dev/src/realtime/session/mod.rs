@@ -185,6 +185,23 @@ impl Session {
         self.plan_check();
     }
 
+    /// Breaks off every subscription of this socket, and makes it work again after `gap`.
+    pub(crate) fn restart_changes(&mut self, gap: Duration) {
+        let mut broken = Vec::new();
+        if let Some(socket) = self.hub().state().sockets.get_mut(&self.id) {
+            for (topic, channel) in &mut socket.channels {
+                if !channel.changes.is_empty() {
+                    channel.live = None;
+                    broken.push((topic.clone(), channel.join_ref.clone()));
+                }
+            }
+        }
+        for (topic, join_ref) in broken {
+            self.system(&topic, &join_ref, "postgres_changes", "error", "Too many database timeouts");
+            self.later(gap, Later::Subscribe { topic, join_ref, announce: true });
+        }
+    }
+
     /// Closes the channels whose token is good no longer.
     pub(crate) fn check_tokens(&mut self) {
         let mut ended = Vec::new();

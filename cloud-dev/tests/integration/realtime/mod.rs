@@ -1,5 +1,8 @@
 //! Live connections, frame by frame, as a client sees them.
 
+mod changes;
 mod channels;
 mod client;
+mod faults;
 mod features;
+mod rights;

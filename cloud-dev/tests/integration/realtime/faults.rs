@@ -1,0 +1,165 @@
+//! Limits, and what a test can do to sockets.
+
+use std::time::Duration;
+
+use cloud_dev::RealtimeOptions;
+use serde_json::{Value, json};
+
+use super::client::{Client, close, cloud, ok, system_error};
+use crate::caller::Caller;
+
+/// Long enough for anything that happens at all.
+const SOON: Duration = Duration::from_secs(10);
+
+async fn joined(caller: &Caller) -> Client {
+    let mut client = Client::connect(caller).await;
+    client.join_ok("1", "realtime:r", json!({ "config": { "broadcast": { "self": true, "ack": true } } })).await;
+    client
+}
+
+fn broadcast(reference: &str) -> Value {
+    json!(["1", reference, "realtime:r", "broadcast", { "type": "broadcast", "event": "e", "payload": {} }])
+}
+
+fn reason(reply: &Value) -> &str {
+    reply["response"]["reason"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn limits_answer_with_the_service_s_own_words() {
+    let caller = cloud(RealtimeOptions::default().max_channels(2)).await;
+    let mut client = Client::connect(&caller).await;
+    client.join_ok("1", "realtime:1", json!({})).await;
+    client.join_ok("2", "realtime:2", json!({})).await;
+    assert_eq!(reason(&client.join("3", "realtime:3", json!({})).await), "ChannelRateLimitReached: Too many channels");
+
+    let caller = cloud(RealtimeOptions::default().joins_per_second(1)).await;
+    let mut client = Client::connect(&caller).await;
+    client.join_ok("1", "realtime:1", json!({})).await;
+    assert_eq!(
+        reason(&client.join("2", "realtime:2", json!({})).await),
+        "ClientJoinRateLimitReached: Too many joins per second"
+    );
+    assert_eq!(client.closed().await, Some(1001));
+
+    let caller = cloud(RealtimeOptions::default().messages_per_second(4)).await;
+    let mut client = joined(&caller).await;
+    for reference in ["2", "3"] {
+        client.send(broadcast(reference)).await;
+        client.json().await;
+        client.expect(ok("1", reference, "realtime:r")).await;
+    }
+    client.send(broadcast("4")).await;
+    client.expect(system_error("1", "realtime:r", "Too many messages per second")).await;
+    client.expect(close("1", "realtime:r")).await;
+
+    let caller = cloud(RealtimeOptions::default().private_only()).await;
+    let mut client = Client::connect(&caller).await;
+    let refused = client.join("1", "realtime:r", json!({})).await;
+    assert_eq!(reason(&refused), "PrivateOnly: This project only allows private channels");
+}
+
+#[tokio::test]
+async fn a_refused_join_holds_its_socket_for_the_penalty_unless_told_otherwise() {
+    let options = RealtimeOptions::default().penalties(Duration::ZERO, Duration::from_millis(100));
+    for (options, blocks) in [(options.clone(), true), (options.joins_do_not_block(), false)] {
+        let caller = cloud(options).await;
+        let mut client = Client::connect(&caller).await;
+        client.send(json!(["1", "1", "realtime:", "phx_join", {}])).await;
+        client.send(json!([null, "2", "phoenix", "heartbeat", {}])).await;
+        let order = [client.json().await[1].clone(), client.json().await[1].clone()];
+        assert_eq!(order, if blocks { ["1", "2"] } else { ["2", "1"] }.map(Value::from));
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_says_nothing_is_closed() {
+    let caller = cloud(RealtimeOptions::default().idle_limit(Duration::from_millis(50))).await;
+    let mut client = joined(&caller).await;
+    assert_eq!(client.closed().await, Some(1000));
+    assert!(caller.cloud.realtime().wait_for_sockets(0, SOON).await);
+}
+
+#[tokio::test]
+async fn sockets_end_the_way_a_test_wants_it() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let control = caller.cloud.realtime();
+    let mut client = joined(&caller).await;
+    control.cut();
+    assert_eq!(client.closed().await, None);
+    for code in [1000, 1001, 1002, 1009, 1011, 1012, 4000] {
+        let mut client = joined(&caller).await;
+        control.close(code);
+        assert_eq!(client.closed().await, Some(code));
+    }
+    let mut client = joined(&caller).await;
+    control.drain();
+    assert_eq!(client.json().await[4]["message"], "Server requested disconnect");
+    assert_eq!(client.closed().await, Some(1012));
+    assert!(control.wait_for_sockets(0, SOON).await);
+    control.refuse_upgrades(429, 1);
+    let query = format!("?apikey={}", caller.cloud.publishable_key());
+    assert_eq!(Client::try_connect(&caller, "/realtime/v1/websocket", &query).await.err().unwrap().status(), 429);
+    let mut client = joined(&caller).await;
+    caller.cloud.shutdown().await;
+    assert_eq!(client.closed().await, Some(1012));
+}
+
+#[tokio::test]
+async fn a_frozen_server_reads_and_never_answers_and_what_got_lost_is_noticed() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let control = caller.cloud.realtime();
+    let mut client = joined(&caller).await;
+    let mut quiet = Client::connect(&caller).await;
+    quiet.expect_nothing().await;
+    control.freeze();
+    client.send(broadcast("2")).await;
+    let silence = tokio::time::timeout(Duration::from_millis(100), client.frame()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    control.thaw();
+    assert_eq!(client.closed().await, None, "a socket with a gap does not go on");
+    quiet.expect_nothing().await; // one that missed nothing does
+}
+
+#[tokio::test]
+async fn frames_and_replies_get_lost_or_late() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let control = caller.cloud.realtime();
+    let mut client = joined(&caller).await;
+    let heartbeat = |reference: &str| json!([null, reference, "phoenix", "heartbeat", {}]);
+    control.drop_frame(2);
+    for reference in ["a", "b", "c"] {
+        client.send(heartbeat(reference)).await;
+    }
+    assert_eq!([client.json().await[1].clone(), client.json().await[1].clone()], ["a", "c"].map(Value::from));
+    control.lose_replies(1);
+    control.delay_replies(1, Duration::from_millis(50));
+    for reference in ["d", "e", "f"] {
+        client.send(heartbeat(reference)).await;
+    }
+    assert_eq!([client.json().await[1].clone(), client.json().await[1].clone()], ["f", "e"].map(Value::from));
+    control.disturb(7, 1_000);
+    control.heal();
+    client.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn ten_thousand_broadcasts_reach_every_reader_in_order() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let (mut one, mut two) = (joined(&caller).await, joined(&caller).await);
+    caller.cloud.realtime().flood("r", 10_000);
+    for client in [&mut one, &mut two] {
+        for n in 0..10_000 {
+            assert_eq!(client.json().await[4]["payload"]["n"], n);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_is_too_slow_is_cut() {
+    let caller = cloud(RealtimeOptions::default().outbox_frames(100)).await;
+    let mut client = joined(&caller).await;
+    caller.cloud.realtime().flood("r", 100_000);
+    assert!(caller.cloud.realtime().wait_for_sockets(0, SOON).await);
+    assert_eq!(client.closed().await, None);
+}
