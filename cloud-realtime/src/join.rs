@@ -193,9 +193,9 @@ impl RowEvent {
 
     /// The event of this word, in any case, as the server reads it.
     pub fn named(word: &str) -> Self {
-        let known = [Self::ANY, Self::INSERT, Self::UPDATE, Self::DELETE];
-        let same = known.into_iter().find(|event| event.0.eq_ignore_ascii_case(word));
-        same.unwrap_or_else(|| Self(Cow::Owned(word.to_owned())))
+        let known = ["*", "INSERT", "UPDATE", "DELETE"];
+        let same = known.into_iter().find(|known| known.eq_ignore_ascii_case(word));
+        Self(same.map_or_else(|| Cow::Owned(word.to_owned()), Cow::Borrowed))
     }
 
     /// The word on the wire.

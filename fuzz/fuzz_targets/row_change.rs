@@ -46,7 +46,7 @@ fuzz_target!(|text: &str| {
     }
     if let (Ok(columns), Some(record)) = (change.columns(), change.record()) {
         if let Ok(row) = from_text_values(&columns, record) {
-            let (before, after) = (columns_of(record.get()), columns_of(row.as_str()));
+            let (before, after) = (columns_of(record), columns_of(row.as_str()));
             assert!(before.keys().eq(after.keys()));
         }
     }

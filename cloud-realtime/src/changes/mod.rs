@@ -16,6 +16,7 @@ mod bindings;
 mod filter;
 mod payload;
 mod row;
+mod split;
 mod stream;
 mod text_values;
 mod value;

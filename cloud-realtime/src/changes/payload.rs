@@ -7,27 +7,33 @@
 //! out of an update, and a member without the right to read gets an empty record.
 //! Source: Supabase Realtime, `postgres_changes`.
 
-use super::row::RawRow;
+use super::{
+    row::RawRow,
+    split::{members, text},
+};
 use crate::{
     codec::{DecodeError, bad_json},
     join::RowEvent,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// A change that is not decoded yet. Borrows from its message.
 #[derive(Clone, Debug)]
 pub struct RowChange<'a> {
-    ids: Option<&'a RawValue>,
+    ids: Option<&'a str>,
     kind: RowEvent,
     schema: Cow<'a, str>,
     table: Cow<'a, str>,
     commit_timestamp: Option<Cow<'a, str>>,
-    columns: Option<&'a RawValue>,
-    record: Option<&'a RawValue>,
-    old_record: Option<&'a RawValue>,
-    errors: Option<&'a RawValue>,
+    columns: Option<&'a str>,
+    record: Option<&'a str>,
+    old_record: Option<&'a str>,
+    errors: Option<&'a str>,
 }
 
 /// What became of a row.
@@ -37,7 +43,7 @@ pub struct Change<T> {
     /// What happened.
     pub kind: RowEvent,
     /// The table's schema.
-    pub schema: String,
+    pub schema: Cow<'static, str>,
     /// The table.
     pub table: String,
     /// The row as it is now; `None` when it was removed.
@@ -60,7 +66,7 @@ pub struct Reread {
     /// What happened.
     pub kind: RowEvent,
     /// The table's schema.
-    pub schema: String,
+    pub schema: Cow<'static, str>,
     /// The table.
     pub table: String,
     /// What came of the row, the primary key at least; `None` when nothing did, and only reading the
@@ -93,39 +99,6 @@ pub struct Column<'a> {
     pub type_name: Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(borrow, default)]
-    ids: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Data<'a>,
-}
-
-#[derive(Deserialize)]
-struct Data<'a> {
-    #[serde(borrow)]
-    schema: Cow<'a, str>,
-    #[serde(borrow)]
-    table: Cow<'a, str>,
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    commit_timestamp: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    columns: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    record: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    old_record: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    errors: Option<&'a RawValue>,
-}
-
-/// A string that stays borrowed inside an `Option`, where serde would copy a `Cow`.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
 impl<'a> RowChange<'a> {
     /// Reads the payload of a `postgres_changes` message. Rows stay text.
     ///
@@ -133,24 +106,55 @@ impl<'a> RowChange<'a> {
     ///
     /// When it does not say what happened to which table.
     pub fn parse(payload: &'a RawValue) -> Result<Self, DecodeError> {
-        let Wire { ids, data } = serde_json::from_str(payload.get()).map_err(bad_json("change"))?;
+        let missing = |name| bad_json("change")(serde_json::Error::missing_field(name));
+        let (mut ids, mut schema, mut table, mut kind, mut commit_timestamp) = (None, None, None, None, None);
+        let (mut columns, mut record, mut old_record, mut errors) = (None, None, None, None);
+        let mut outer = members(payload.get());
+        while let Some(name) = outer.name() {
+            match &*name {
+                "ids" => ids = outer.take(),
+                "data" => {
+                    // Of two, the later counts, as everywhere in JSON.
+                    (schema, table, kind, commit_timestamp) = (None, None, None, None);
+                    (columns, record, old_record, errors) = (None, None, None, None);
+                    let mut data = outer.enter();
+                    while let Some(name) = data.name() {
+                        let Some(value) = data.take() else { break };
+                        let some = (value != "null").then_some(value);
+                        match &*name {
+                            "schema" => schema = text(value),
+                            "table" => table = text(value),
+                            "type" => kind = text(value),
+                            "commit_timestamp" => commit_timestamp = text(value),
+                            "columns" => columns = some,
+                            "record" => record = some,
+                            "old_record" => old_record = some,
+                            "errors" => errors = some,
+                            _ => {}
+                        }
+                    }
+                    outer.leave(&data);
+                }
+                _ => drop(outer.take()),
+            }
+        }
         Ok(Self {
             ids,
-            kind: RowEvent::named(&data.kind),
-            schema: data.schema,
-            table: data.table,
-            commit_timestamp: data.commit_timestamp.map(|Text(text)| text),
-            columns: data.columns,
-            record: data.record,
-            old_record: data.old_record,
-            errors: data.errors,
+            kind: RowEvent::named(&kind.ok_or_else(|| missing("type"))?),
+            schema: schema.ok_or_else(|| missing("schema"))?,
+            table: table.ok_or_else(|| missing("table"))?,
+            commit_timestamp,
+            columns,
+            record,
+            old_record,
+            errors,
         })
     }
 
     /// The server's ids of the listeners this is for, see [`Bindings`](super::Bindings). May repeat.
     pub fn ids(&self) -> impl Iterator<Item = u64> + '_ {
         // Checked to be JSON already; whatever is no plain list of whole numbers holds no id.
-        let inside = self.ids.and_then(|raw| raw.get().strip_prefix('[')?.strip_suffix(']'));
+        let inside = self.ids.and_then(|ids| ids.strip_prefix('[')?.strip_suffix(']'));
         let is_plain = |byte: u8| byte.is_ascii_digit() || byte == b',' || byte.is_ascii_whitespace();
         let list = inside.filter(|list| list.bytes().all(is_plain)).unwrap_or_default();
         list.split(',').filter_map(|id| id.trim().parse().ok())
@@ -171,13 +175,13 @@ impl<'a> RowChange<'a> {
         &self.table
     }
 
-    /// The row as it is now, as text. `None` when it was removed.
-    pub const fn record(&self) -> Option<&'a RawValue> {
+    /// The row as it is now, as JSON text. `None` when it was removed.
+    pub const fn record(&self) -> Option<&'a str> {
         self.record
     }
 
-    /// What is known of the row as it was, as text.
-    pub const fn old_record(&self) -> Option<&'a RawValue> {
+    /// What is known of the row as it was, as JSON text.
+    pub const fn old_record(&self) -> Option<&'a str> {
         self.old_record
     }
 
@@ -187,15 +191,15 @@ impl<'a> RowChange<'a> {
     ///
     /// When they are no list of columns.
     pub fn columns(&self) -> Result<Vec<Column<'a>>, DecodeError> {
-        let Some(raw) = self.columns else { return Ok(Vec::new()) };
-        serde_json::from_str(raw.get()).map_err(bad_json("columns"))
+        let Some(columns) = self.columns else { return Ok(Vec::new()) };
+        serde_json::from_str(columns).map_err(bad_json("columns"))
     }
 
     /// What the server says is wrong with the record.
     pub fn errors(&self) -> Vec<String> {
-        let Some(raw) = self.errors else { return Vec::new() };
-        let list = serde_json::from_str(raw.get());
-        list.or_else(|_| serde_json::from_str(raw.get()).map(|one: String| vec![one]))
+        let Some(errors) = self.errors else { return Vec::new() };
+        let list = serde_json::from_str(errors);
+        list.or_else(|_| serde_json::from_str(errors).map(|one: String| vec![one]))
             // Neither a list nor a text: still something that the server found worth saying.
             .unwrap_or_else(|_| vec!["an error of unknown shape".to_owned()])
     }
@@ -222,20 +226,20 @@ impl<'a> RowChange<'a> {
         };
         Ok(Decoded::Change(Change {
             kind: self.kind.clone(),
-            schema: self.schema.clone().into_owned(),
+            schema: own(&self.schema),
             table: self.table.clone().into_owned(),
             row,
-            old: self.old_record.map(RawRow::new),
+            old: self.old_record.and_then(RawRow::new),
             missing,
             commit_timestamp: self.commit_timestamp.as_deref().map(str::to_owned),
         }))
     }
 
     fn reread(&self, errors: Vec<String>) -> Reread {
-        let filled = |raw: Option<&RawValue>| raw.map(RawRow::new).filter(|row| !row.is_empty());
+        let filled = |json: Option<&str>| json.and_then(RawRow::new).filter(|row| !row.is_empty());
         Reread {
             kind: self.kind.clone(),
-            schema: self.schema.clone().into_owned(),
+            schema: own(&self.schema),
             table: self.table.clone().into_owned(),
             // The old record is the replica identity and nothing else; the record has more than the key.
             key: filled(self.old_record).or_else(|| filled(self.record)),
@@ -250,8 +254,13 @@ impl<'a> RowChange<'a> {
     }
 }
 
-fn decode_row<T: DeserializeOwned>(raw: &RawValue) -> Result<T, DecodeError> {
-    serde_json::from_str(raw.get()).map_err(bad_json("row"))
+/// The usual name costs nothing.
+fn own(schema: &str) -> Cow<'static, str> {
+    if schema == "public" { Cow::Borrowed("public") } else { Cow::Owned(schema.to_owned()) }
+}
+
+fn decode_row<T: DeserializeOwned>(json: &str) -> Result<T, DecodeError> {
+    serde_json::from_str(json).map_err(bad_json("row"))
 }
 
 #[cfg(test)]

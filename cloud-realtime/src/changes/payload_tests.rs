@@ -46,7 +46,7 @@ fn reread(data: Value) -> Reread {
 fn an_insert_has_a_row_and_no_past() {
     let change = change(data("INSERT", json!({"id": 1, "title": "a", "note": null}), json!(null), json!(null)));
     assert_eq!(change.kind, RowEvent::INSERT);
-    assert_eq!((change.schema.as_str(), change.table.as_str()), ("public", "tasks"));
+    assert_eq!((&*change.schema, change.table.as_str()), ("public", "tasks"));
     assert_eq!(change.row, Some(Task { id: 1, title: "a".into(), note: Field::Null }));
     assert_eq!((change.old, change.missing.len()), (None, 0));
     assert_eq!(change.commit_timestamp.as_deref(), Some("2025-11-19T00:22:40.877Z"));
@@ -173,7 +173,7 @@ fn the_parts_stay_borrowed() {
     let inside = raw.get().as_bytes().as_ptr_range();
     let is_inside = |text: &str| inside.contains(&text.as_ptr());
     assert!(is_inside(change.schema()) && is_inside(change.table()));
-    assert!(is_inside(change.record().unwrap().get()) && is_inside(change.old_record().unwrap().get()));
+    assert!(is_inside(change.record().unwrap()) && is_inside(change.old_record().unwrap()));
     assert_eq!(change.columns().unwrap().len(), 3);
 }
 

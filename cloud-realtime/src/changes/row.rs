@@ -19,8 +19,9 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 pub struct RawRow(Box<RawValue>);
 
 impl RawRow {
-    pub(super) fn new(raw: &RawValue) -> Self {
-        Self(raw.to_owned())
+    /// `None` when the text is no JSON.
+    pub(super) fn new(json: &str) -> Option<Self> {
+        RawValue::from_string(json.to_owned()).ok().map(Self)
     }
 
     /// The JSON text.
@@ -69,6 +70,12 @@ impl RawRow {
     }
 }
 
+impl From<Box<RawValue>> for RawRow {
+    fn from(value: Box<RawValue>) -> Self {
+        Self(value)
+    }
+}
+
 impl PartialEq for RawRow {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()
@@ -89,15 +96,15 @@ impl<'de> Deserialize<'de> for RawRow {
 }
 
 /// The columns that `columns` names and `record` lacks.
-pub(super) fn missing(columns: &RawValue, record: &RawValue) -> Result<Vec<String>, DecodeError> {
+pub(super) fn missing(columns: &str, record: &str) -> Result<Vec<String>, DecodeError> {
     // Nearly always the record has every column, in the same order: then counting is enough.
-    let has: usize = serde_json::from_str::<Length>(record.get()).map_err(bad_json("row"))?.0;
-    let named: usize = serde_json::from_str::<Length>(columns.get()).map_err(bad_json("columns"))?.0;
+    let has: usize = serde_json::from_str::<Length>(record).map_err(bad_json("row"))?.0;
+    let named: usize = serde_json::from_str::<Length>(columns).map_err(bad_json("columns"))?.0;
     if has >= named {
         return Ok(Vec::new());
     }
-    let held: BTreeMap<Cow<'_, str>, IgnoredAny> = serde_json::from_str(record.get()).map_err(bad_json("row"))?;
-    let columns: Vec<Column<'_>> = serde_json::from_str(columns.get()).map_err(bad_json("columns"))?;
+    let held: BTreeMap<Cow<'_, str>, IgnoredAny> = serde_json::from_str(record).map_err(bad_json("row"))?;
+    let columns: Vec<Column<'_>> = serde_json::from_str(columns).map_err(bad_json("columns"))?;
     let absent = columns.into_iter().filter(|column| !held.contains_key(&column.name));
     Ok(absent.map(|column| column.name.into_owned()).collect())
 }

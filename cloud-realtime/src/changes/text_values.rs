@@ -11,21 +11,20 @@ use crate::codec::{DecodeError, bad_json};
 use serde_json::value::{RawValue, to_raw_value};
 use std::{borrow::Cow, collections::BTreeMap};
 
-/// `record` with its texts converted by `columns`.
+/// `record`, a row as JSON text, with its texts converted by `columns`.
 ///
 /// # Errors
 ///
 /// When the record is no object.
-pub fn from_text_values(columns: &[Column<'_>], record: &RawValue) -> Result<RawRow, DecodeError> {
-    let values: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(record.get()).map_err(bad_json("row"))?;
+pub fn from_text_values(columns: &[Column<'_>], record: &str) -> Result<RawRow, DecodeError> {
+    let values: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(record).map_err(bad_json("row"))?;
     let type_of = |name: &str| columns.iter().find(|column| column.name == name).map(|column| &*column.type_name);
     let mut converted: BTreeMap<Cow<'_, str>, Cow<'_, RawValue>> = BTreeMap::new();
     for (name, raw) in values {
         let value = type_of(&name).and_then(|type_name| convert(type_name, raw));
         converted.insert(name, value.map_or(Cow::Borrowed(raw), Cow::Owned));
     }
-    let raw = to_raw_value(&converted).map_err(bad_json("row"))?;
-    Ok(RawRow::new(&raw))
+    to_raw_value(&converted).map(RawRow::from).map_err(bad_json("row"))
 }
 
 /// `None`: leave it.
@@ -169,7 +168,7 @@ mod tests {
         for (type_name, raw, wanted) in cases {
             let columns = [Column { name: "v".into(), type_name: type_name.into() }];
             let record = format!("{{\"other\":\"1\",\"v\":{raw}}}");
-            let row = from_text_values(&columns, serde_json::from_str(&record).unwrap()).unwrap();
+            let row = from_text_values(&columns, &record).unwrap();
             assert_eq!(row.as_str(), format!("{{\"other\":\"1\",\"v\":{wanted}}}"), "{type_name} {raw}");
         }
     }
