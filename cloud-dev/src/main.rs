@@ -5,7 +5,7 @@
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use cloud_dev::{CloudDev, Running, StartError};
+use cloud_dev::{CloudDev, RealtimeOptions, Running, StartError};
 
 /// A small cloud of the Supabase shape for development: accounts, tables, files, functions and live connections, on SQLite.
 #[derive(Debug, Parser)]
@@ -51,6 +51,9 @@ struct Serve {
     /// Let programs with the key read the mails and steer accounts, under /dev/v1/.
     #[arg(long)]
     controls: bool,
+    /// Serve live topics room:… as a plain Phoenix server would: echo, fail, shout, push, silent, late, crash, stop.
+    #[arg(long)]
+    rooms: bool,
     /// How long an access token is good.
     #[arg(long, value_name = "SECS", default_value_t = 3600)]
     token_lifetime: u64,
@@ -101,6 +104,9 @@ async fn run(serve: Serve) -> Result<(), Box<dyn Error>> {
         if let Ok(key) = std::env::var("CLOUD_DEV_AI_KEY") {
             builder = builder.ai_upstream_key(key);
         }
+    }
+    if serve.rooms {
+        builder = builder.realtime(RealtimeOptions::default().rooms());
     }
     if serve.faults {
         builder = builder.heed_fault_header();

@@ -43,7 +43,7 @@ mod writers;
 
 use std::time::Duration;
 
-use cloud_dev::{Builder, CloudDev};
+use cloud_dev::{Builder, CloudDev, RealtimeOptions};
 
 use crate::lane::Lane;
 
@@ -75,6 +75,12 @@ async fn supabase_js_refreshes_by_itself() {
     // It refreshes what has less than 90 s to live: before every request.
     let cloud = cloud().access_token_lifetime(Duration::from_secs(60)).heed_fault_header();
     Lane { script: "supabase-refresh.mjs", checks: 7 }.run(cloud).await;
+}
+
+#[tokio::test]
+async fn supabase_js_and_phoenix_hold_live_connections() {
+    let cloud = cloud().realtime(RealtimeOptions::default().rooms());
+    Lane { script: "live.mjs", checks: 10 }.run(cloud).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Python's clients take the development cloud for the real thing: supabase-py and openai.
+//! Python's clients take the development cloud for the real thing: supabase-py, realtime and openai.
 //!
 //! `py/requirements.txt` → an environment of its own below the target directory, made once → a script of `py/` →
 //! checks. Without Python, its `venv` or a registry the tests say so and pass, as those of [`clients`](crate::clients).
@@ -122,6 +122,11 @@ async fn supabase_py_signs_in_and_uses_tables_files_and_functions() {
 #[tokio::test]
 async fn supabase_py_signs_in_in_every_way_it_knows() {
     lane("supabase_sign_in.py", 11, CloudDev::builder().open_controls()).await;
+}
+
+#[tokio::test]
+async fn realtime_for_python_subscribes_and_hears() {
+    lane("realtime_client.py", 3, CloudDev::builder()).await;
 }
 
 #[tokio::test]
