@@ -43,12 +43,7 @@ impl Origin {
 
     /// Whether this is the same machine: `127.0.0.0/8`, `[::1]` or `localhost`.
     pub fn is_loopback(&self) -> bool {
-        match self.0.host() {
-            Some(Host::Ipv4(address)) => Ipv4Addr::is_loopback(&address),
-            Some(Host::Ipv6(address)) => Ipv6Addr::is_loopback(&address),
-            Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-            None => false,
-        }
+        is_loopback(self.0.host())
     }
 
     /// The address without trailing slash.
@@ -62,6 +57,16 @@ impl Origin {
         url.set_path(&format!("{}{path}", self.0.path().trim_end_matches('/')));
         url.set_query(query.filter(|query| !query.is_empty()));
         url
+    }
+}
+
+/// Whether `host` is this machine.
+pub(crate) fn is_loopback(host: Option<Host<&str>>) -> bool {
+    match host {
+        Some(Host::Ipv4(address)) => Ipv4Addr::is_loopback(&address),
+        Some(Host::Ipv6(address)) => Ipv6Addr::is_loopback(&address),
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        None => false,
     }
 }
 
@@ -103,8 +108,8 @@ impl ApiKey {
         Ok(Self { secret: text.to_owned().into(), is_jwt: role.is_some() })
     }
 
-    /// The text for the `apikey` header.
-    pub(crate) fn expose(&self) -> &str {
+    /// The text, for the places where a service wants the key.
+    pub fn expose(&self) -> &str {
         self.secret.expose_secret()
     }
 

@@ -62,6 +62,7 @@ pub mod changes;
 pub mod channel;
 pub mod codec;
 pub mod codes;
+mod connection;
 pub mod continuity;
 pub mod credentials;
 pub mod event;

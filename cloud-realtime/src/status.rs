@@ -14,6 +14,8 @@ pub struct Status {
     pub failed_attempts: u32,
     /// Frames of the server that could not be read, since the start.
     pub unreadable_frames: u64,
+    /// Messages for channels, or instances of channels, that are no more, since the start.
+    pub stale_messages: u64,
     /// Channels that are wanted.
     pub channels: usize,
     /// Channels that are live.
@@ -71,7 +73,7 @@ pub enum ChannelState {
 #[derive(Clone, Debug)]
 pub struct Watch<T>(pub(crate) watch::Receiver<T>);
 
-impl<T: Clone> Watch<T> {
+impl<T: Clone + Send + Sync> Watch<T> {
     /// The latest.
     pub fn current(&self) -> T {
         self.0.borrow().clone()
@@ -92,10 +94,7 @@ impl<T: Clone> Watch<T> {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn until(&mut self, mut accepts: impl FnMut(&T) -> bool + Send) -> Option<T>
-    where
-        T: Send + Sync,
-    {
+    pub async fn until(&mut self, mut accepts: impl FnMut(&T) -> bool + Send) -> Option<T> {
         self.0.wait_for(|status| accepts(status)).await.ok().map(|status| status.clone())
     }
 }

@@ -4,7 +4,7 @@
 //! Phoenix server has no prefix at all. A [`Topic`] is checked once and then always fit to be sent.
 //! Source: Supabase Realtime, `RealtimeChannel` topics; Phoenix channels for the heartbeat topic.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 /// What every Supabase Realtime topic starts with.
 pub const PREFIX: &str = "realtime:";
@@ -85,6 +85,13 @@ impl fmt::Display for Topic {
 impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// So that a map of topics is searched by text.
+impl Borrow<str> for Topic {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -6,6 +6,7 @@
 mod attempt;
 mod body;
 mod builder;
+mod upgrade;
 
 use std::{
     fmt,
@@ -86,6 +87,16 @@ impl Client {
     /// The cloud's address.
     pub fn origin(&self) -> &Origin {
         &self.inner.origin
+    }
+
+    /// The project's public key, for services that want it elsewhere than in the header `apikey`.
+    pub fn public_key(&self) -> &ApiKey {
+        &self.inner.key
+    }
+
+    /// Who answers for the session, if anyone does.
+    pub fn token_source(&self) -> Option<&Arc<dyn TokenSource>> {
+        self.tokens.as_ref()
     }
 
     /// The clock that this client's limits run on.

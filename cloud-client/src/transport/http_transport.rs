@@ -16,10 +16,11 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use rustls::{ClientConfig, crypto::CryptoProvider, pki_types::CertificateDer};
 use rustls_platform_verifier::Verifier;
 
-use super::{Request, RequestBody, Response, Transport};
+use super::{RawStream, Request, RequestBody, Response, Transport, Upgrade};
 use crate::{
     Error,
     clock::{Moment, SharedClock},
+    config::is_loopback,
     error::codes::{CONNECT, CUT, INTERNAL, SEND, TIMEOUT, TLS, UNKNOWN_HOST},
 };
 
@@ -72,6 +73,10 @@ impl HttpTransport {
         self
     }
 
+    fn tls(&self) -> Result<ClientConfig, Error> {
+        self.tls.get_or_init(|| tls(&self.roots)).clone()
+    }
+
     fn client(&self) -> Result<reqwest::Client, Error> {
         let now = self.clock.now();
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,8 +86,7 @@ impl HttpTransport {
         if let Some(client) = &pool.client {
             return Ok(client.clone());
         }
-        let tls = self.tls.get_or_init(|| tls(&self.roots)).as_ref().map_err(Clone::clone)?;
-        let client = build(tls.clone(), self.loopback)?;
+        let client = build(self.tls()?, self.loopback, Protocols::All)?;
         pool.client = Some(client.clone());
         Ok(client)
     }
@@ -114,9 +118,19 @@ fn verifier(roots: &[CertificateDer<'static>], provider: Arc<CryptoProvider>) ->
     }
 }
 
-fn build(mut tls: ClientConfig, loopback: bool) -> Result<reqwest::Client, Error> {
+/// Which versions of HTTP are offered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocols {
+    All,
+    Http1,
+}
+
+fn build(mut tls: ClientConfig, loopback: bool, protocols: Protocols) -> Result<reqwest::Client, Error> {
     // A configuration that is handed over ready is used as it is: without this, HTTP/2 is never offered.
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    tls.alpn_protocols = match protocols {
+        Protocols::All => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Protocols::Http1 => vec![b"http/1.1".to_vec()],
+    };
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
@@ -130,6 +144,9 @@ fn build(mut tls: ClientConfig, loopback: bool) -> Result<reqwest::Client, Error
         .user_agent(concat!("cloud-sdk/", env!("CARGO_PKG_VERSION")));
     if loopback {
         builder = builder.no_proxy();
+    }
+    if protocols == Protocols::Http1 {
+        builder = builder.http1_only();
     }
     builder.build().map_err(|cause| Error::new(INTERNAL).with_source(cause.without_url()))
 }
@@ -151,6 +168,23 @@ impl Transport for HttpTransport {
         let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
         let body = answer.bytes_stream().map_err(translate).boxed();
         Ok(Response::new(status, headers, body))
+    }
+
+    async fn upgrade(&self, request: Request) -> Result<Upgrade, Error> {
+        // A client of its own for each: only HTTP/1.1 can switch, and a connection that has switched goes back to no
+        // pool, so there would be nothing to share.
+        let loopback = is_loopback(request.url.host());
+        let client = build(self.tls()?, self.loopback || loopback, Protocols::Http1)?;
+        let mut outgoing = reqwest::Request::new(request.method, request.url);
+        *outgoing.headers_mut() = request.headers;
+        let mut answer = client.execute(outgoing).await.map_err(translate)?;
+        let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
+        if status != http::StatusCode::SWITCHING_PROTOCOLS {
+            let body = answer.bytes_stream().map_err(translate).boxed();
+            return Ok(Upgrade::Refused(Response::new(status, headers, body)));
+        }
+        let stream = answer.upgrade().await.map_err(translate)?;
+        Ok(Upgrade::switched(headers, RawStream::new(stream)))
     }
 
     fn reset_connections(&self) {

@@ -6,6 +6,7 @@
 mod http_transport;
 mod request_body;
 pub(crate) mod roots;
+mod upgrade;
 
 use std::{fmt, pin::Pin, sync::Arc};
 
@@ -17,6 +18,7 @@ use url::Url;
 
 pub use http_transport::HttpTransport;
 pub use request_body::{RequestBody, StreamBody};
+pub use upgrade::{RawStream, Upgrade};
 
 use crate::Error;
 
@@ -91,6 +93,21 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// Dropping the future closes the request; whether the server saw it is not known.
     async fn send(&self, request: Request) -> Result<Response, Error>;
 
+    /// Asks once to go on in another protocol on the same connection, over HTTP/1.1. Default: refuses to, with
+    /// `api.unsupported`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Transport::send`]; an answer that refuses is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    async fn upgrade(&self, request: Request) -> Result<Upgrade, Error> {
+        drop(request);
+        Err(Error::new(crate::error::codes::UNSUPPORTED).during("upgrade"))
+    }
+
     /// Uses no connection again that is open now; what is under way may end on its own. Default: nothing to do.
     fn reset_connections(&self) {}
 }
@@ -112,6 +129,15 @@ impl SharedTransport {
     /// As there.
     pub async fn send(&self, request: Request) -> Result<Response, Error> {
         self.0.send(request).await
+    }
+
+    /// See [`Transport::upgrade`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn upgrade(&self, request: Request) -> Result<Upgrade, Error> {
+        self.0.upgrade(request).await
     }
 
     /// See [`Transport::reset_connections`].

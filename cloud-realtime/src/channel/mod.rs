@@ -7,6 +7,7 @@ mod builder;
 pub(crate) mod command;
 mod event;
 mod ring;
+pub(crate) mod set;
 
 pub use self::{
     builder::ChannelBuilder,

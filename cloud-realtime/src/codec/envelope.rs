@@ -260,7 +260,8 @@ impl<'a> Content<'a> {
         }
     }
 
-    fn into_owned(self) -> Content<'static> {
+    /// The same, no longer tied to its frame.
+    pub fn into_owned(self) -> Content<'static> {
         match self {
             Self::Json(raw) => Content::Json(Cow::Owned(raw.into_owned())),
             Self::Binary(bytes) => Content::Binary(Cow::Owned(bytes.into_owned())),
@@ -307,7 +308,8 @@ impl<'a> Reply<'a> {
         self.status == "ok"
     }
 
-    fn into_owned(self) -> Reply<'static> {
+    /// The same, no longer tied to its frame.
+    pub fn into_owned(self) -> Reply<'static> {
         Reply { status: own(self.status), response: self.response.into_owned() }
     }
 }
@@ -337,7 +339,8 @@ impl<'a> UserBroadcast<'a> {
         self
     }
 
-    fn into_owned(self) -> UserBroadcast<'static> {
+    /// The same, no longer tied to its frame.
+    pub fn into_owned(self) -> UserBroadcast<'static> {
         UserBroadcast {
             event: own(self.event),
             content: self.content.into_owned(),

@@ -150,7 +150,7 @@ impl RealtimeBuilder {
     pub fn open(self) -> Realtime {
         let (commands, asked) = mpsc::channel(MAX_COMMANDS);
         let dropped = Arc::new(Notify::new());
-        let (intent, intents) = watch::channel(Intent { connected: true, wakes: 0, sessions: 0 });
+        let (intent, intents) = watch::channel(Intent { connected: true, restarts: 0, wakes: 0, sessions: 0 });
         let (told, status) = watch::channel(Status::default());
         let tasks = Tasks::new();
         let clock = self.client.clock().clone();

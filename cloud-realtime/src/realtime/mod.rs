@@ -2,8 +2,12 @@
 //!
 //! Handles hold wishes and queues; one task owns the socket and makes the wishes true (see `supervisor`). It ends when
 //! the last handle and the last channel are dropped, or at [`Realtime::close`].
+mod address;
 mod builder;
+mod jobs;
+mod state;
 mod supervisor;
+mod watchman;
 
 pub use self::builder::{Endpoint, KeyPlacement, RealtimeBuilder};
 
@@ -44,6 +48,8 @@ struct Inner {
 pub(crate) struct Intent {
     /// Whether there may be a socket.
     pub(crate) connected: bool,
+    /// Counts the wishes to start over, whatever went before.
+    pub(crate) restarts: u64,
     /// Counts the hints that the network or the machine came back.
     pub(crate) wakes: u64,
     /// Counts the hints that the session may be another.
@@ -80,7 +86,7 @@ impl Realtime {
     pub fn reconnect(&self) {
         self.0.intent.send_modify(|intent| {
             intent.connected = true;
-            intent.wakes += 1;
+            intent.restarts += 1;
         });
     }
 

@@ -9,6 +9,7 @@
 //! Source: RFC 6455; Supabase Realtime for the answers that refuse an upgrade.
 
 mod request;
+pub mod websocket;
 
 pub use self::request::ConnectRequest;
 use async_trait::async_trait;

@@ -8,6 +8,7 @@
 mod codec_properties;
 mod codec_text;
 mod codec_vectors;
+mod live;
 mod presence_model;
 
 use bytes::Bytes;

@@ -1,0 +1,394 @@
+//! All channels of a connection: what is wanted, and what is joined. A pure machine from events to effects.
+//!
+//! ```text
+//! Waiting ─turn─► Asking (token) ─► Joining ─ok─► Joined ─(database ready)─► live
+//!    ▲  ▲                             │ refused      │ phx_close, phx_error, socket lost
+//!    │  └──── pause, other token ◄────┴──────────────┘
+//!    └─ Leaving ◄─ configured anew, other user         (nobody wants it: Leaving ─► gone)
+//! ```
+//! A wish is data: the topic, the whole configuration, the push that follows each join. Every join is built from it
+//! anew, so the joined set becomes the wanted set again after whatever happened (R2). Each instance of a channel is
+//! named by the ref of its join; what comes for another instance is dropped (R4).
+mod join;
+mod push;
+mod receive;
+mod refusal;
+mod token;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
+
+use cloud_client::Error;
+
+use self::{
+    push::{Pending, Queued},
+    refusal::Class,
+};
+pub(crate) use self::{receive::Heard, token::Token};
+use super::{ChannelEvent, GapCause, Params, Rejoin};
+use crate::{
+    codec::{Envelope, Reply},
+    connection::Now,
+    message::Push,
+    refs::Ref,
+    status::ChannelState,
+    topic::Topic,
+};
+
+/// A join without an answer is given up after this: a server may take 5 s of penalty and 4 s of its own waits.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// A leave is waited for so long.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A channel whose database feed does not start is joined anew after this.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Joins on their way at once. After a refusal it is one: a server answers those late and blocks the socket meanwhile.
+const MAX_JOINING: usize = 4;
+/// Ceilings of the pauses before a rejoin.
+const PAUSES_SECONDS: [u64; 5] = [1, 2, 5, 10, 30];
+/// The shortest pause.
+const SHORTEST: Duration = Duration::from_millis(500);
+/// So long live, and earlier failures are forgotten.
+const USEFUL: Duration = Duration::from_secs(30);
+
+/// The machine.
+#[derive(Debug)]
+pub(crate) struct ChannelSet {
+    channels: BTreeMap<u64, Core>,
+    /// The channel that holds a topic; one that is being left may still be in `channels` beside it.
+    topics: HashMap<Topic, u64>,
+    pending: Pending,
+    open: bool,
+    window: usize,
+    /// When the last joins went out, for the limit per second.
+    recent: VecDeque<Duration>,
+    joins_per_second: usize,
+    max_channels: usize,
+    token: token::Known,
+    joining_told: bool,
+    live_told: usize,
+    stale: u64,
+}
+
+/// One channel.
+#[derive(Debug)]
+struct Core {
+    topic: Topic,
+    params: Params,
+    after_join: Option<Push>,
+    /// Whether a handle still wants it.
+    wanted: bool,
+    phase: Phase,
+    failures: u32,
+    /// The server's last word on why it is about to close the channel.
+    closing: Option<(Class, String)>,
+    queue: VecDeque<Queued>,
+    live: bool,
+    live_since: Option<Duration>,
+    /// Whether listeners know that the sequence is broken. True before the first join: there is none yet.
+    broken: bool,
+    /// The token it joined with.
+    joined_as: Option<Token>,
+    renewed: bool,
+    shown: ChannelState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting { until: Duration },
+    Asking,
+    Joining { join_ref: Ref, until: Duration },
+    Joined { join_ref: Ref, until: Option<Duration> },
+    Leaving { join_ref: Ref, leave_ref: Ref, until: Duration },
+    Refused { token: Option<u64> },
+}
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Find out which token counts now.
+    AskToken,
+    /// Get another one than this, which was refused.
+    RenewToken { generation: u64 },
+    /// Send the join of this channel, with its parameters and the token.
+    Join { id: u64, join_ref: Ref },
+    /// Send the newest token on this joined channel.
+    SendToken { id: u64, join_ref: Ref, reference: Ref },
+    /// Send this. If that fails, the push named here was not sent.
+    Send { envelope: Envelope<'static>, push: Option<u64> },
+    /// A push is over.
+    Settle { push: u64, outcome: Outcome },
+    /// Tell the listeners of a channel.
+    Tell { id: u64, event: ChannelEvent },
+    /// Show what a channel is doing.
+    Show { id: u64, state: ChannelState },
+    /// The channel is gone for good.
+    Gone { id: u64 },
+    /// Whether a join is being worked on.
+    Joining(bool),
+    /// How many channels are live.
+    Live(usize),
+    /// The server limits joins or connections.
+    Limited,
+}
+
+/// How a push ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Sent,
+    Answered(Reply<'static>),
+    Failed(Error),
+}
+
+/// A wish for a channel.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) id: u64,
+    pub(crate) topic: Topic,
+    pub(crate) params: Params,
+}
+
+/// Why there can be no such channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoChannel {
+    Taken,
+    TooMany,
+}
+
+impl ChannelSet {
+    pub(crate) fn new(max_channels: usize, joins_per_second: u32) -> Self {
+        Self {
+            channels: BTreeMap::new(),
+            topics: HashMap::new(),
+            pending: Pending::default(),
+            open: false,
+            window: MAX_JOINING,
+            recent: VecDeque::new(),
+            joins_per_second: usize::try_from(joins_per_second).unwrap_or(usize::MAX).max(1),
+            max_channels,
+            token: token::Known::default(),
+            joining_told: false,
+            live_told: 0,
+            stale: 0,
+        }
+    }
+
+    /// How many channels are wanted.
+    pub(crate) fn wanted(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Whether the socket has anything to do with a channel, wanted or being left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.channels.is_empty()
+    }
+
+    /// Messages that came for an instance that is no more.
+    pub(crate) const fn stale(&self) -> u64 {
+        self.stale
+    }
+
+    /// What a channel asks for.
+    pub(crate) fn params(&self, id: u64) -> Option<(&Topic, &Params)> {
+        self.channels.get(&id).map(|core| (&core.topic, &core.params))
+    }
+
+    /// Wants a channel.
+    pub(crate) fn open(&mut self, wish: Wish, now: Now<'_>, out: &mut Vec<Effect>) -> Result<(), NoChannel> {
+        if self.topics.contains_key(&wish.topic) {
+            return Err(NoChannel::Taken);
+        }
+        if self.topics.len() >= self.max_channels {
+            return Err(NoChannel::TooMany);
+        }
+        self.topics.insert(wish.topic.clone(), wish.id);
+        self.channels.insert(wish.id, Core::new(wish.topic, wish.params, now.at));
+        self.tick(now, out);
+        Ok(())
+    }
+
+    /// Asks for something else.
+    pub(crate) fn configure(&mut self, id: u64, params: Params, rejoin: Rejoin, now: Now<'_>, out: &mut Vec<Effect>) {
+        let Some(core) = self.channels.get_mut(&id).filter(|core| core.wanted) else { return };
+        core.params = params;
+        match core.phase {
+            Phase::Refused { .. } => core.wait(now.at),
+            Phase::Joining { .. } | Phase::Joined { .. } if rejoin == Rejoin::Now => self.rejoin(id, now, out),
+            _ => {}
+        }
+        self.tick(now, out);
+    }
+
+    /// Sets what is sent after each join.
+    pub(crate) fn after_join(&mut self, id: u64, push: Option<Push>) {
+        if let Some(core) = self.channels.get_mut(&id) {
+            core.after_join = push;
+        }
+    }
+
+    /// Nobody wants this channel any more.
+    pub(crate) fn abandon(&mut self, id: u64, now: Now<'_>, out: &mut Vec<Effect>) {
+        let Some(core) = self.channels.get_mut(&id).filter(|core| core.wanted) else { return };
+        core.wanted = false;
+        self.topics.remove(&core.topic);
+        match core.phase {
+            Phase::Joining { .. } | Phase::Joined { .. } => self.leave(id, now, out),
+            Phase::Leaving { .. } => {}
+            Phase::Waiting { .. } | Phase::Asking | Phase::Refused { .. } => self.remove(id, out),
+        }
+        self.tick(now, out);
+    }
+
+    /// The socket is open: everything that is wanted is joined, in the order it was asked for.
+    pub(crate) fn opened(&mut self, now: Now<'_>, out: &mut Vec<Effect>) {
+        (self.open, self.window) = (true, MAX_JOINING);
+        self.tick(now, out);
+    }
+
+    /// The socket is gone, and with it every instance and every answer.
+    pub(crate) fn closed(&mut self, now: Now<'_>, out: &mut Vec<Effect>) {
+        self.open = false;
+        self.fail_answers(None, out);
+        let ids: Vec<u64> = self.channels.keys().copied().collect();
+        for id in ids {
+            let Some(core) = self.channels.get_mut(&id) else { continue };
+            match core.phase {
+                _ if !core.wanted => self.remove(id, out),
+                Phase::Asking | Phase::Joining { .. } | Phase::Joined { .. } | Phase::Leaving { .. } => {
+                    core.wait(now.at);
+                    core.break_off(id, GapCause::Connection, out);
+                }
+                Phase::Waiting { .. } | Phase::Refused { .. } => {}
+            }
+        }
+        self.tick(now, out);
+    }
+
+    /// Everything ends: every handle hears of it.
+    pub(crate) fn shut_down(&mut self, out: &mut Vec<Effect>) {
+        self.fail_answers(None, out);
+        let ids: Vec<u64> = self.channels.keys().copied().collect();
+        for id in ids {
+            self.remove(id, out);
+        }
+    }
+
+    /// Joins that are on their way, or about to be.
+    fn joining(&self) -> usize {
+        self.channels.values().filter(|core| matches!(core.phase, Phase::Asking | Phase::Joining { .. })).count()
+    }
+
+    /// When [`Self::tick`] is due.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        let full = self.joining() >= self.window;
+        let slot = self.next_slot();
+        let left: Vec<&Topic> =
+            self.channels.values().filter(|core| core.is_leaving()).map(|core| &core.topic).collect();
+        let due = |core: &Core| match core.phase {
+            Phase::Waiting { .. } if !self.open || full || left.contains(&&core.topic) => None,
+            Phase::Waiting { until } => Some(until.max(slot)),
+            Phase::Joining { until, .. } | Phase::Leaving { until, .. } => Some(until),
+            Phase::Joined { until, .. } => until,
+            Phase::Asking | Phase::Refused { .. } => None,
+        };
+        let channels = self.channels.values().filter_map(due);
+        channels.chain(self.pending.deadline()).chain(self.token_due()).min()
+    }
+
+    /// Time passed, or something may be possible now.
+    pub(crate) fn tick(&mut self, now: Now<'_>, out: &mut Vec<Effect>) {
+        self.expire_pushes(now, out);
+        self.expire_phases(now, out);
+        self.take_turns(now, out);
+        self.check_token(now, out);
+        self.tell_summary(out);
+    }
+
+    fn tell_summary(&mut self, out: &mut Vec<Effect>) {
+        let joining = self.channels.values().any(|core| matches!(core.phase, Phase::Joining { .. }));
+        if joining != self.joining_told {
+            self.joining_told = joining;
+            out.push(Effect::Joining(joining));
+        }
+        let mut live = 0;
+        for (&id, core) in &mut self.channels {
+            live += usize::from(core.live && core.wanted);
+            let state = core.state();
+            if state != core.shown {
+                core.shown = state;
+                out.push(Effect::Show { id, state });
+            }
+        }
+        if live != self.live_told {
+            self.live_told = live;
+            out.push(Effect::Live(live));
+        }
+    }
+
+    /// The channel is gone; whoever waits for something in it is told.
+    fn remove(&mut self, id: u64, out: &mut Vec<Effect>) {
+        let Some(core) = self.channels.remove(&id) else { return };
+        if core.wanted {
+            self.topics.remove(&core.topic);
+        }
+        for queued in core.queue {
+            self.pending.forget(queued.push);
+            let error = Error::new(cloud_client::error::codes::CLOSED);
+            out.push(Effect::Settle { push: queued.push, outcome: Outcome::Failed(error) });
+        }
+        self.fail_answers(Some(id), out);
+        out.push(Effect::Gone { id });
+    }
+}
+
+impl Core {
+    fn new(topic: Topic, params: Params, at: Duration) -> Self {
+        Self {
+            topic,
+            params,
+            after_join: None,
+            wanted: true,
+            phase: Phase::Waiting { until: at },
+            failures: 0,
+            closing: None,
+            queue: VecDeque::new(),
+            live: false,
+            live_since: None,
+            broken: true,
+            joined_as: None,
+            renewed: false,
+            shown: ChannelState::Waiting,
+        }
+    }
+
+    const fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving { .. })
+    }
+
+    const fn wait(&mut self, until: Duration) {
+        self.phase = Phase::Waiting { until };
+        self.live = false;
+    }
+
+    /// Tells listeners, once, that the sequence is broken (R1).
+    fn break_off(&mut self, id: u64, cause: GapCause, out: &mut Vec<Effect>) {
+        self.live = false;
+        if !std::mem::replace(&mut self.broken, true) {
+            out.push(Effect::Tell { id, event: ChannelEvent::Gap(cause) });
+        }
+    }
+
+    const fn state(&self) -> ChannelState {
+        match self.phase {
+            Phase::Waiting { .. } | Phase::Asking | Phase::Leaving { .. } => ChannelState::Waiting,
+            Phase::Joining { .. } => ChannelState::Joining,
+            Phase::Joined { .. } if self.live => ChannelState::Live,
+            Phase::Joined { .. } => ChannelState::Joined,
+            Phase::Refused { .. } => ChannelState::Refused,
+        }
+    }
+}
+
+/// Ids in the order of time.
+type Expiries = BTreeSet<(Duration, u64)>;
