@@ -108,8 +108,8 @@ impl ApiKey {
         Ok(Self { secret: text.to_owned().into(), is_jwt: role.is_some() })
     }
 
-    /// The text, for the places where a service wants the key.
-    pub fn expose(&self) -> &str {
+    /// The text for the `apikey` header.
+    pub(crate) fn expose(&self) -> &str {
         self.secret.expose_secret()
     }
 

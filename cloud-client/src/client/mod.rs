@@ -89,9 +89,9 @@ impl Client {
         &self.inner.origin
     }
 
-    /// The project's public key, for services that want it elsewhere than in the header `apikey`.
-    pub fn public_key(&self) -> &ApiKey {
-        &self.inner.key
+    /// The project's public key as it stands in the header `apikey`, for services that want it elsewhere.
+    pub fn public_key(&self) -> &HeaderValue {
+        &self.inner.key_headers.0
     }
 
     /// Who answers for the session, if anyone does.

@@ -20,7 +20,7 @@ pub(super) fn request(options: &RealtimeBuilder, credentials: Credentials) -> Re
         Some(url) => socket_scheme(url)?,
         None => endpoint(&options.client, &options.endpoint)?,
     };
-    let key = (own && options.credentials.is_none()).then(|| options.client.public_key().expose());
+    let key = options.client.public_key().to_str().ok().filter(|_| own && options.credentials.is_none());
     {
         let mut query = url.query_pairs_mut();
         query.append_pair("vsn", options.version.as_str());
