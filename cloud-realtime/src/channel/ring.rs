@@ -12,7 +12,7 @@ use std::{
 
 use futures::Stream;
 
-use super::event::{ChannelEvent, Joined};
+use super::event::{ChannelEvent, GapCause, Joined};
 
 /// Most events that wait for one listener.
 pub const MAX_EVENTS: usize = 1_024;
@@ -152,6 +152,8 @@ impl Listeners {
         match &event {
             ChannelEvent::Joined(joined) => room.joined = Some(joined.clone()),
             ChannelEvent::Live => room.live = true,
+            // The instance is the same, and so are the ids it was joined with.
+            ChannelEvent::Gap(GapCause::Database) => room.live = false,
             ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => (room.live, room.joined) = (false, None),
             _ => {}
         }

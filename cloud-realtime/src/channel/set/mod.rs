@@ -13,6 +13,8 @@ mod join;
 mod push;
 mod receive;
 mod refusal;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::{
