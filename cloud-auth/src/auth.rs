@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     account::{Account, Mfa},
+    accounts::Slot,
     codes::{NOT_SIGNED_IN, PASSWORD_INVALID},
     contact::Contact,
     context::{OrganizationId, UserContext},
@@ -69,6 +70,7 @@ pub struct AuthBuilder {
     client: Client,
     store: SecretStoreHandle,
     key_prefix: String,
+    account: Slot,
     leeway: Duration,
     start: Event,
 }
@@ -77,6 +79,12 @@ impl AuthBuilder {
     /// Begins the name of the stored secret: `<prefix>REFRESH_TOKEN_<origin>`. Default: `CLOUD_`.
     pub fn key_prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.key_prefix);
+        self
+    }
+
+    /// Which of several accounts at this cloud it is, see [`Accounts`](crate::accounts::Accounts). Default: the first.
+    pub fn account(mut self, slot: Slot) -> Self {
+        self.account = slot;
         self
     }
 
@@ -104,7 +112,7 @@ impl AuthBuilder {
         let (publisher, published) = watch::channel(start);
         let (tasks, abort, events) = (Tasks::new(), CancellationToken::new(), Bus::default());
         let (origin, clock) = (self.client.origin().as_str(), self.client.clock().clone());
-        let key = SecretKey::refresh_token(&self.key_prefix, origin);
+        let key = self.account.key(&self.key_prefix, origin);
         let sign_ins = SignIns::new(self.store.clone(), SecretKey::sign_ins(&self.key_prefix, origin), origin, clock);
         let refresher = Refresher::new(Parts {
             client: self.client.clone(),
@@ -126,7 +134,14 @@ impl AuthBuilder {
 impl Auth {
     /// A session with the cloud of `client`, kept in `store`.
     pub fn builder(client: Client, store: SecretStoreHandle) -> AuthBuilder {
-        AuthBuilder { client, store, key_prefix: "CLOUD_".to_owned(), leeway: LEEWAY, start: Event::Started }
+        AuthBuilder {
+            client,
+            store,
+            key_prefix: "CLOUD_".to_owned(),
+            account: Slot::FIRST,
+            leeway: LEEWAY,
+            start: Event::Started,
+        }
     }
 
     /// The client, speaking for whoever is signed in at the moment of each call.

@@ -24,9 +24,12 @@
 //! | [`events`]  | what happened to the session, in order                                 |
 //! | [`oauth`]   | signing in through the system's browser: OAuth, SSO, linking            |
 //! | [`context`] | profile, organisations and the active one                              |
+//! | [`accounts`] | several accounts and clouds side by side                               |
+//! | [`source`]  | tokens without a session, for backends with one tenant                 |
 //! | [`store`]   | [`SecretStore`] and the stores that ship with us                       |
 //! | [`codes`]   | the codes of this crate's errors                                       |
 pub mod account;
+pub mod accounts;
 mod auth;
 mod claims;
 pub mod codes;
@@ -38,6 +41,7 @@ mod gotrue;
 pub mod oauth;
 mod passages;
 mod session;
+pub mod source;
 pub mod status;
 pub mod store;
 #[cfg(feature = "testing")]

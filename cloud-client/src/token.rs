@@ -2,6 +2,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use http::HeaderName;
 use secrecy::SecretString;
 
 use crate::Error;
@@ -14,12 +15,21 @@ pub struct AccessToken {
     pub secret: SecretString,
     /// Counts up with every refresh, so that a refusal of an older one asks for no new refresh.
     pub generation: u64,
+    /// Which header carries it as it is. Default: none, it goes after `Authorization: Bearer`.
+    pub header: Option<HeaderName>,
 }
 
 impl AccessToken {
     /// The token number `generation` of a session.
     pub fn new(secret: SecretString, generation: u64) -> Self {
-        Self { secret, generation }
+        Self { secret, generation, header: None }
+    }
+
+    /// The same token, carried by a header of its own.
+    #[must_use]
+    pub fn in_header(mut self, name: HeaderName) -> Self {
+        self.header = Some(name);
+        self
     }
 }
 

@@ -13,6 +13,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod clients;
+#[cfg(target_os = "linux")]
+mod clocks;
 #[cfg(unix)]
 #[path = "../../cloud-sync/tests/integration/conversations.rs"]
 mod conversations;
@@ -26,9 +28,13 @@ mod differential;
 #[path = "../../cloud-sync/tests/integration/faults.rs"]
 mod faults;
 mod files;
+#[cfg(target_os = "linux")]
+mod keyring;
 mod lane;
 #[cfg(unix)]
 mod litellm;
+#[cfg(unix)]
+mod oidc;
 #[cfg(unix)]
 mod postgres;
 #[cfg(unix)]

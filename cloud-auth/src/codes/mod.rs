@@ -227,6 +227,13 @@ pub const REFRESH_PACED: ErrorCode = ErrorCode::new(
 /// Too many callers wait for the session at once.
 pub const BUSY: ErrorCode =
     ErrorCode::new("auth.busy", RateLimited, "Too many callers wait for the session", "Send fewer requests at once.");
+/// No such account on this machine.
+pub const ACCOUNT_UNKNOWN: ErrorCode = ErrorCode::new(
+    "auth.account_unknown",
+    NotFound,
+    "There is no such account on this machine",
+    "Choose one of the listed accounts, or add it.",
+);
 /// An organisation that the user is no member of.
 pub const ORGANIZATION_UNKNOWN: ErrorCode = ErrorCode::new(
     "auth.organization_unknown",

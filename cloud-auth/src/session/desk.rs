@@ -74,6 +74,8 @@ pub(super) fn answer(state: &State, waiter: &Waiter, now: Moment) -> Option<Resu
         (None, ..) if !live.is_idle() => None,
         // Not renewed, but good for a while still (A5).
         (None, Some(access), Ask::Stale) => Some(Ok(Some(access.token.clone()))),
+        // It ended on its way here, as when the machine slept meanwhile: the timer renews it at once (A10).
+        (None, None, _) if live.trouble.is_none() => None,
         (None, ..) => {
             let error = live.trouble.as_ref().map(|trouble| trouble.error.clone());
             Some(Err(error.unwrap_or_else(|| Error::new(TIMEOUT).during("refreshing the session"))))

@@ -12,6 +12,9 @@ pub(crate) mod record;
 pub(crate) mod refresher;
 mod vault;
 
+#[cfg(test)]
+mod coordination_tests;
+
 use std::sync::Arc;
 
 use crate::{context::UserContext, session::expiry::Access, status::AuthStatus};

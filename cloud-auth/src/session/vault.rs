@@ -20,8 +20,8 @@ use crate::{
 
 /// The longest a single call to the store may take.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
-/// The longest to wait for another process that holds the lock (A14); a little more than the stores' own limit.
-const LOCK_LIMIT: Duration = Duration::from_secs(11);
+/// The longest to wait for another process that holds the lock (A14), whatever the store itself would do.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
 /// The longest a sign-out waits for the lock: the removal matters more than the order.
 const REMOVAL_LOCK_LIMIT: Duration = Duration::from_secs(2);
 

@@ -1,5 +1,6 @@
 //! The crate by its public API, over a scripted or a modelled cloud and paused time.
 mod account;
+mod accounts;
 mod browser;
 mod crash;
 mod disk;
@@ -13,4 +14,5 @@ mod promises;
 mod refresh;
 mod secrets;
 mod ways;
+mod source;
 mod world;

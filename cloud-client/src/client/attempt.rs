@@ -67,6 +67,10 @@ impl Client {
         let (key, bearer) = &inner.key_headers;
         headers.insert(API_KEY, key.clone());
         let bearer = match token {
+            Some(AccessToken { secret: token, header: Some(name), .. }) => {
+                headers.insert(name.clone(), secret(token.expose_secret())?);
+                bearer.clone()
+            }
             Some(token) => Some(secret(&format!("Bearer {}", token.secret.expose_secret()))?),
             None => bearer.clone(),
         };

@@ -1,4 +1,5 @@
 //! The machine against tables of its states and events, and against random sequences of them.
+mod clocks;
 mod rules;
 mod table;
 mod wishes;
