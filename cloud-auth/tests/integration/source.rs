@@ -39,7 +39,8 @@ fn counting(cloud: &Scripted, lifetime: u64) -> (Client, Arc<AtomicUsize>, Arc<M
     let (count, trouble) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None::<Error>)));
     let (counter, failing) = (Arc::clone(&count), Arc::clone(&trouble));
     let source = JwtSource::new(&client(cloud), move || {
-        let (n, trouble) = (counter.fetch_add(1, Ordering::SeqCst) + 1, failing.lock().unwrap().clone());
+        let (n, trouble) =
+            (counter.fetch_add(1, Ordering::SeqCst) + 1, failing.lock().expect("nobody panicked").clone());
         async move {
             pass(0).await;
             match trouble {
