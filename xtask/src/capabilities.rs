@@ -12,7 +12,7 @@ use std::{
 };
 
 /// The areas, and how many features the public list of Supabase's SDK capabilities has in each.
-const AREAS: &[(&str, usize)] = &[("client", 9), ("database", 55), ("functions", 7), ("storage", 64)];
+const AREAS: &[(&str, usize)] = &[("client", 9), ("database", 55), ("functions", 7), ("realtime", 33), ("storage", 64)];
 
 /// One feature as the file tells it.
 #[derive(Debug, Default, PartialEq, Eq)]
