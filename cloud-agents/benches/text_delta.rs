@@ -10,7 +10,7 @@ use cloud_agents::{
     ai::{Decoder, Outcome},
 };
 use cloud_client::sse::{Limits, SseStream};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use futures::{StreamExt as _, executor::block_on, stream};
 use serde::Deserialize;
 
@@ -112,4 +112,17 @@ fn short() -> Criterion {
 }
 
 criterion_group! { name = benches; config = short(); targets = text_delta }
-criterion_main!(benches);
+
+fn main() {
+    // `16384 3000`: reads the answer in chunks of so many bytes so often, and nothing else; see `compare.sh`.
+    let Ok(order) = std::env::var("TEXT_DELTA") else {
+        benches();
+        return Criterion::default().configure_from_args().final_summary();
+    };
+    let mut numbers = order.split(' ').map_while(|number| number.parse::<usize>().ok());
+    let (Some(size), Some(times)) = (numbers.next(), numbers.next()) else { panic!("not an order: {order}") };
+    let chunks: Vec<_> = answer().chunks(size).map(Bytes::copy_from_slice).collect();
+    for _ in 0..times {
+        assert_eq!(stream(black_box(&chunks)), WORD.len() * EVENTS);
+    }
+}

@@ -14,7 +14,7 @@ use axum::{
 use futures::{Stream, StreamExt as _, stream};
 use http::{
     HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::{Map, Value, json};
 
@@ -224,6 +224,14 @@ async fn forward(
 
 fn bad_gateway(error: &UpstreamError, style: Style) -> Response {
     tracing::warn!(%error, "the model server failed");
+    if let UpstreamError::Busy(retry_after) = error {
+        // The same answer for the one who asked: a client waits as it would for the model server itself.
+        let mut response = style.error(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", &error.to_string());
+        if let Some(wait) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, wait.clone());
+        }
+        return response;
+    }
     style.error(StatusCode::BAD_GATEWAY, "upstream_error", &error.to_string())
 }
 

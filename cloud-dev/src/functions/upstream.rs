@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, redirect::Policy};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -32,6 +33,9 @@ pub(crate) enum UpstreamError {
     Unreachable(#[source] reqwest::Error),
     #[error("the model server answered {0}")]
     Refused(u16),
+    /// It has too much to do; with what it said about when to come back.
+    #[error("the model server takes no more questions at the moment")]
+    Busy(Option<HeaderValue>),
     #[error("the model server's answer cannot be read")]
     Unreadable(#[source] reqwest::Error),
 }
@@ -69,7 +73,11 @@ impl Upstream {
         }
         let response = request.send().await.map_err(|error| UpstreamError::Unreachable(error.without_url()))?;
         let status = response.status();
-        if status.is_success() { Ok(response) } else { Err(UpstreamError::Refused(status.as_u16())) }
+        match status {
+            status if status.is_success() => Ok(response),
+            StatusCode::TOO_MANY_REQUESTS => Err(UpstreamError::Busy(response.headers().get(RETRY_AFTER).cloned())),
+            status => Err(UpstreamError::Refused(status.as_u16())),
+        }
     }
 }
 

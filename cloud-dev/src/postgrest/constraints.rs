@@ -10,13 +10,16 @@ use rusqlite::{OptionalExtension, types::Value};
 use super::{
     error::{ApiError, Outcome},
     sql::Sql,
-    write::{Values, Writer, column_list},
+    write::{Values, Verdict, Writer, column_list},
 };
 use crate::core::{
     Role,
     policy::Action,
     schema::{Column, ForeignKey, PgType},
 };
+
+/// How many verdicts one statement remembers.
+const VERDICTS: usize = 32;
 
 impl Writer<'_> {
     pub(super) fn check_policy(&self, values: &Values, action: Action) -> Outcome<()> {
@@ -33,6 +36,20 @@ impl Writer<'_> {
             "1" => Ok(true),
             "0" => Ok(false),
             predicate => {
+                // A policy sees the tables as they were before the statement, so rows that look alike to it fare alike.
+                let looked_at = |column: &Column| predicate.contains(&format!("n.{}", column.name));
+                let seen: Values = self
+                    .table
+                    .columns
+                    .iter()
+                    .zip(values)
+                    .filter(|(column, _)| looked_at(column))
+                    .map(|(_, value)| value.clone())
+                    .collect();
+                let alike = |verdict: &&Verdict| verdict.action == action && verdict.seen == seen;
+                if let Some(known) = self.verdicts.borrow().iter().find(alike) {
+                    return Ok(known.passes);
+                }
                 let mut sql = Sql::new(self.identity);
                 let mut columns = Vec::new();
                 for (column, value) in self.table.columns.iter().zip(values) {
@@ -40,7 +57,12 @@ impl Writer<'_> {
                 }
                 let text =
                     format!("SELECT EXISTS (SELECT 1 FROM (SELECT {}) AS n WHERE {predicate})", columns.join(", "));
-                Ok(sql.query(self.conn, &text, |row| row.get(0))?.first().copied().unwrap_or(false))
+                let passes = sql.query(self.conn, &text, |row| row.get(0))?.first().copied().unwrap_or(false);
+                let mut verdicts = self.verdicts.borrow_mut();
+                if verdicts.len() < VERDICTS {
+                    verdicts.push(Verdict { action, seen, passes });
+                }
+                Ok(passes)
             }
         }
     }
@@ -106,22 +128,29 @@ impl Writer<'_> {
     }
 
     pub(super) fn check_references(&self, rows: &[i64]) -> Outcome<()> {
-        for rowid in rows {
-            for key in self.table.foreign_keys {
-                if self.dangles(key, *rowid)? {
-                    let message = format!(
-                        "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
-                        self.table.name, key.name
-                    );
-                    let shown = if self.shows_values() {
-                        format!("{} is", self.shown_key(key.columns, &self.stored(*rowid)?))
-                    } else {
-                        "Key is".to_owned()
-                    };
-                    let details = format!("{shown} not present in table \"{}\".", key.target);
-                    return Err(ApiError::database("23503", message).details(details));
-                }
+        // All rows are asked about at once; PostgreSQL complains about the first row, and there about the first key.
+        let mut first = None;
+        for key in self.table.foreign_keys {
+            if let Some(position) = self.first_dangling(key, rows)?
+                && first.is_none_or(|(earlier, _)| position < earlier)
+            {
+                first = Some((position, key));
             }
+        }
+        if let Some((position, key)) = first
+            && let Some(rowid) = rows.get(position)
+        {
+            let message = format!(
+                "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
+                self.table.name, key.name
+            );
+            let shown = if self.shows_values() {
+                format!("{} is", self.shown_key(key.columns, &self.stored(*rowid)?))
+            } else {
+                "Key is".to_owned()
+            };
+            let details = format!("{shown} not present in table \"{}\".", key.target);
+            return Err(ApiError::database("23503", message).details(details));
         }
         Ok(())
     }
@@ -164,13 +193,18 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn dangles(&self, key: &ForeignKey, rowid: i64) -> Outcome<bool> {
+    /// Which of `rows` is the first that points to nothing.
+    fn first_dangling(&self, key: &ForeignKey, rows: &[i64]) -> Outcome<Option<usize>> {
+        let ids: Vec<String> = rows.iter().map(ToString::to_string).collect();
         let mut statement = self.conn.prepare_cached(&format!(
-            "SELECT EXISTS (SELECT 1 FROM \"{}\" AS c WHERE c.rowid = ? AND {})",
+            "SELECT picked.key FROM json_each(?) AS picked CROSS JOIN \"{}\" AS c ON c.rowid = picked.value \
+             WHERE {} ORDER BY picked.key LIMIT 1",
             self.table.name,
             dangling_condition(key)
         ))?;
-        Ok(statement.query_row([rowid], |row| row.get(0))?)
+        let position: Option<i64> =
+            statement.query_row([format!("[{}]", ids.join(","))], |row| row.get(0)).optional()?;
+        Ok(position.and_then(|position| usize::try_from(position).ok()))
     }
 
     /// PostgreSQL shows values only to those whom no policy could hide them from.

@@ -139,14 +139,19 @@ pub(crate) struct Shape {
     /// One object instead of an array.
     pub(crate) object: bool,
     pub(crate) strip_nulls: bool,
+    /// Comma-separated values instead of JSON.
+    pub(crate) csv: bool,
 }
 
 impl Shape {
+    /// An array of whole rows.
+    pub(crate) const ROWS: Self = Self { object: false, strip_nulls: false, csv: false };
+
     /// Chooses by `Accept`.
     pub(crate) fn negotiate(headers: &HeaderMap) -> Outcome<Self> {
         let accepted: Vec<&str> = headers.get_all("accept").iter().filter_map(|value| value.to_str().ok()).collect();
         if accepted.is_empty() {
-            return Ok(Self { object: false, strip_nulls: false });
+            return Ok(Self::ROWS);
         }
         let mut offers: Vec<(u32, &str)> =
             accepted.iter().flat_map(|value| value.split(',')).map(|media| (quality(media), media.trim())).collect();
@@ -162,18 +167,22 @@ impl Shape {
         let name = parts.next()?.to_ascii_lowercase();
         let strip_nulls = parts.any(|parameter| parameter.eq_ignore_ascii_case("nulls=stripped"));
         match name.as_str() {
-            "*/*" | "application/json" => Some(Self { object: false, strip_nulls: false }),
+            "*/*" | "application/json" => Some(Self::ROWS),
+            "text/csv" => Some(Self { csv: true, ..Self::ROWS }),
             "application/vnd.pgrst.array+json" | "application/vnd.pgrst.array" => {
-                Some(Self { object: false, strip_nulls })
+                Some(Self { strip_nulls, ..Self::ROWS })
             }
             "application/vnd.pgrst.object+json" | "application/vnd.pgrst.object" => {
-                Some(Self { object: true, strip_nulls })
+                Some(Self { object: true, strip_nulls, ..Self::ROWS })
             }
             _ => None,
         }
     }
 
     pub(crate) const fn content_type(self) -> &'static str {
+        if self.csv {
+            return "text/csv; charset=utf-8";
+        }
         match (self.object, self.strip_nulls) {
             (false, false) => "application/json; charset=utf-8",
             (false, true) => "application/vnd.pgrst.array+json;nulls=stripped; charset=utf-8",

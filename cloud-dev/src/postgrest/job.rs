@@ -5,6 +5,8 @@
 //! the most rows a write may touch) is an error like any other, so the caller's rollback undoes the write.
 //! Wire source: PostgREST 14, "Tables and views".
 
+use std::cell::RefCell;
+
 use http::{Method, StatusCode};
 use rusqlite::{Connection, Transaction, TransactionBehavior, types::Value};
 
@@ -151,7 +153,7 @@ impl<'r> Job<'r> {
         answer.content_range = Some(page.content_range());
         answer.content_location = Some(location);
         answer.preference_applied = applied;
-        answer.show(self.shape, page.rows)?;
+        answer.show(self.shape, &page.columns, page.rows)?;
         Ok(answer)
     }
 
@@ -179,8 +181,8 @@ impl<'r> Job<'r> {
         if self.preferences.representation == Some(Return::HeadersOnly) {
             answer.location = self.key_location(conn, &written)?;
         }
-        let shown = read::touched(conn, self.identity, node, &written.rows);
-        self.finish(answer, &written.rows, shown, applies)
+        let shown = || read::touched(conn, self.identity, node, &written.rows);
+        self.finish(answer, node, &written.rows, shown, applies)
     }
 
     fn put(&self, conn: &Connection, node: &mut Node<'_>) -> Outcome<Answer> {
@@ -200,9 +202,10 @@ impl<'r> Job<'r> {
             (0, Some(Return::Representation)) => StatusCode::OK,
             (0, _) => StatusCode::NO_CONTENT,
         };
-        let shown = read::touched(conn, self.identity, node, &written.rows);
+        let shown = || read::touched(conn, self.identity, node, &written.rows);
         let mut answer = self.finish(
             Answer::new(status),
+            node,
             &written.rows,
             shown,
             Applies { representation: true, ..Applies::default() },
@@ -246,9 +249,9 @@ impl<'r> Job<'r> {
         self.writer(conn).update(payload, &rows)?;
         node.conditions.clear();
         self.check_affected(rows.len())?;
-        let shown = read::touched(conn, self.identity, node, &rows);
+        let shown = || read::touched(conn, self.identity, node, &rows);
         let applies = Applies { missing: true, representation: true, max_affected: true, ..Applies::default() };
-        let mut answer = self.finish(Answer::new(self.changed_status()), &rows, shown, applies)?;
+        let mut answer = self.finish(Answer::new(self.changed_status()), node, &rows, shown, applies)?;
         let total = self.preferences.counts_writes().then_some(rows.len() as u64);
         answer.content_range = Some(read::content_range(0, rows.len(), total));
         Ok(answer)
@@ -256,11 +259,13 @@ impl<'r> Job<'r> {
 
     fn delete(&self, conn: &Connection, node: &Node<'_>) -> Outcome<Answer> {
         let rows = read::chosen(conn, self.identity, node, Action::Delete)?;
-        let shown = read::touched(conn, self.identity, node, &rows);
+        // What will be gone afterwards is read before.
+        let returned = self.preferences.representation == Some(Return::Representation);
+        let shown = if returned { read::touched(conn, self.identity, node, &rows)? } else { Vec::new() };
         self.writer(conn).delete(&rows)?;
         self.check_affected(rows.len())?;
         let applies = Applies { representation: true, max_affected: true, ..Applies::default() };
-        self.finish(Answer::new(self.changed_status()), &rows, shown, applies)
+        self.finish(Answer::new(self.changed_status()), node, &rows, || Ok(shown), applies)
     }
 
     fn changed_status(&self) -> StatusCode {
@@ -274,15 +279,16 @@ impl<'r> Job<'r> {
     fn finish(
         &self,
         mut answer: Answer,
+        node: &Node<'_>,
         rows: &[i64],
-        shown: Outcome<Vec<String>>,
+        shown: impl FnOnce() -> Outcome<Vec<String>>,
         applies: Applies,
     ) -> Outcome<Answer> {
         answer.preference_applied = self.preferences.applied(applies);
         let total = self.preferences.counts_writes().then_some(rows.len() as u64);
         answer.content_range = Some(read::content_range(0, 0, total));
         if self.preferences.representation == Some(Return::Representation) {
-            answer.show(self.shape, shown?)?;
+            answer.show(self.shape, &read::columns(self.identity, node)?, shown()?)?;
         } else if self.shape.object && rows.len() != 1 {
             return Err(ApiError::not_one_row(rows.len()));
         }
@@ -313,6 +319,7 @@ impl<'r> Job<'r> {
             tables: self.settings.tables,
             returning: matches!(self.preferences.representation, Some(Return::Representation | Return::HeadersOnly)),
             missing_default: self.preferences.missing_default == Some(true),
+            verdicts: RefCell::default(),
         }
     }
 

@@ -8,15 +8,17 @@
 //! | Module                                | What lives there                          |
 //! |---------------------------------------|-------------------------------------------|
 //! | [`request`], [`filter`], [`select`]   | the query string, as values               |
-//! | [`headers`], [`payload`]              | preferences, media types, bodies          |
-//! | [`plan`], [`sql`]                     | names to tables, values to SQL            |
+//! | [`headers`], [`payload`], [`csv`]     | preferences, media types, bodies          |
+//! | [`plan`], [`sql`], [`condition`]      | names to tables, values to SQL            |
 //! | [`job`], [`read`], [`write`]          | what runs in the transaction              |
 //! | [`rpc`]                               | the database functions                    |
 //! | [`respond`], [`error`]                | statuses, headers and bodies              |
 //! | [`constraints`]                       | what a stored row must meet               |
 //! | [`value`], [`json`], [`functions`]    | PostgreSQL types and operators on SQLite  |
 
+mod condition;
 mod constraints;
+mod csv;
 mod error;
 mod filter;
 mod functions;

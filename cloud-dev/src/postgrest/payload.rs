@@ -1,12 +1,13 @@
 //! The body of a write → columns and rows.
 //!
-//! Only JSON is taken. Without `columns` the keys of the body are the columns and every object must have
+//! JSON is taken, and comma-separated values. Without `columns` the keys of the body are the columns and every object must have
 //! the same ones; with it, other keys are ignored.
 //! Wire source: PostgREST 14, "Insert", "Specifying columns".
 
 use http::HeaderMap;
 
 use super::{
+    csv,
     error::{ApiError, Outcome},
     json::Json,
 };
@@ -24,6 +25,9 @@ impl Payload {
     pub(crate) fn parse(headers: &HeaderMap, body: &[u8], columns: Option<&[String]>) -> Outcome<Self> {
         if let Some(given) = headers.get("content-type").and_then(|value| value.to_str().ok()) {
             let media = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            if media == "text/csv" {
+                return Self::csv(body, columns);
+            }
             if media != "application/json" && !(media.starts_with("application/") && media.ends_with("+json")) {
                 return Err(ApiError::bad_body(format!("Content-Type not acceptable: {media}")));
             }
@@ -54,6 +58,16 @@ impl Payload {
             }
         }
         Ok(Self { keys, rows })
+    }
+
+    /// Reads lines of fields below a line of names.
+    fn csv(body: &[u8], columns: Option<&[String]>) -> Outcome<Self> {
+        let empty = || ApiError::bad_body("All lines must have same number of fields");
+        let (names, lines) = std::str::from_utf8(body).ok().and_then(csv::read).ok_or_else(empty)?;
+        let value = |text: String| if text == "NULL" { Json::Null } else { Json::Text(text) };
+        let row = |line: Vec<String>| Json::Object(names.iter().cloned().zip(line.into_iter().map(value)).collect());
+        let rows = lines.into_iter().map(row).collect();
+        Ok(Self { keys: columns.map_or_else(|| names.clone(), <[_]>::to_vec), rows })
     }
 
     /// The same with no row but the first.
@@ -98,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_is_taken() {
+    fn other_media_types_are_refused() {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", "text/plain".parse().unwrap());
         let error = Payload::parse(&headers, b"{}", None).unwrap_err();

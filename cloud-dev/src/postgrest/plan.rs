@@ -43,6 +43,8 @@ pub(crate) struct Embedded<'a> {
     pub(crate) name: String,
     relation: String,
     pub(crate) link: Link<'a>,
+    /// Whether its columns become those of the parent.
+    pub(crate) spread: bool,
     pub(crate) inner: bool,
     pub(crate) node: Node<'a>,
 }
@@ -152,10 +154,6 @@ impl<'a> Node<'a> {
         for item in items {
             match item {
                 Item::Embed(embed) => {
-                    if embed.spread {
-                        return Err(ApiError::new(StatusCode::BAD_REQUEST, "PGRST127", "Feature not implemented")
-                            .details("Spread embeds are not offered by the development cloud."));
-                    }
                     let link = relationship(tables, table, embed)?;
                     let child = Self::build(tables, link.other(), &embed.items, counter)?;
                     // An empty embed joins without showing anything.
@@ -166,6 +164,7 @@ impl<'a> Node<'a> {
                         name: embed.alias.clone().unwrap_or_else(|| embed.relation.clone()),
                         relation: embed.relation.clone(),
                         link,
+                        spread: embed.spread,
                         inner: embed.inner,
                         node: child,
                     });

@@ -7,6 +7,7 @@ use http::StatusCode;
 use rusqlite::{Connection, types::Value};
 
 use super::{
+    csv::Columns,
     error::{ApiError, Outcome, PastEnd},
     plan::Node,
     sql::{Sql, aliased},
@@ -16,6 +17,7 @@ use crate::core::{Identity, policy::Action};
 /// What a read found.
 #[derive(Debug)]
 pub(crate) struct Page {
+    pub(crate) columns: Columns,
     pub(crate) rows: Vec<String>,
     pub(crate) first: u64,
     /// How many rows there are without limit and offset.
@@ -69,7 +71,13 @@ pub(crate) fn page(conn: &Connection, identity: &Identity, node: &Node<'_>, coun
         "SELECT {object} FROM {} WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}",
         aliased(node.table, &node.row)
     );
-    Ok(Page { rows: sql.query(conn, &text, |row| row.get(0))?, first, total })
+    Ok(Page { columns: columns(identity, node)?, rows: sql.query(conn, &text, |row| row.get(0))?, first, total })
+}
+
+/// The names and types of what a row of `node` shows.
+pub(crate) fn columns(identity: &Identity, node: &Node<'_>) -> Outcome<Columns> {
+    let shown = Sql::new(identity).shown(node)?;
+    Ok(shown.into_iter().map(|(name, (_, ty))| (name, ty)).collect())
 }
 
 fn total(conn: &Connection, identity: &Identity, node: &Node<'_>) -> Outcome<u64> {

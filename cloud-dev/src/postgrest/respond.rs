@@ -9,6 +9,7 @@ use http::{
 
 use super::{
     RestResponse,
+    csv::{self, Columns},
     error::{ApiError, Outcome},
     headers::Shape,
     json::Json,
@@ -40,10 +41,14 @@ impl Answer {
         }
     }
 
-    /// Puts `rows` into the body, in the form the client asked for.
-    pub(crate) fn show(&mut self, shape: Shape, rows: Vec<String>) -> Outcome<()> {
+    /// Puts `rows` with these columns into the body, in the form the client asked for.
+    pub(crate) fn show(&mut self, shape: Shape, columns: &Columns, rows: Vec<String>) -> Outcome<()> {
         if shape.object && rows.len() != 1 {
             return Err(ApiError::not_one_row(rows.len()));
+        }
+        if shape.csv {
+            self.body = Some((shape.content_type(), csv::write(columns, &rows)));
+            return Ok(());
         }
         let rows: Vec<String> = if shape.strip_nulls {
             let stripped = |row: String| Json::parse(&row).map_or(row, |json| json.without_nulls().to_string());
@@ -88,7 +93,7 @@ impl Answer {
 pub(crate) fn failure(error: &ApiError) -> RestResponse {
     let mut headers = HeaderMap::new();
     // The one failure that comes in the form the client asked for.
-    let shape = Shape { object: error.code == "PGRST116", strip_nulls: false };
+    let shape = Shape { object: error.code == "PGRST116", ..Shape::ROWS };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(shape.content_type()));
     if let Ok(value) = HeaderValue::from_str(&format!("PostgREST; error={}", error.code)) {
         headers.insert(PROXY_STATUS, value);

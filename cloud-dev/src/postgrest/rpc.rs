@@ -137,7 +137,7 @@ pub(super) fn call(
             let mut answer = Answer::new(page.status());
             answer.content_range = Some(page.content_range());
             answer.preference_applied = preferences.applied(Applies::default());
-            answer.show(shape, page.rows)?;
+            answer.show(shape, &page.columns, page.rows)?;
             answer
         }
         (Body::TouchProfile, ..) => {

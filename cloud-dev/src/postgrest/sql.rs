@@ -10,13 +10,11 @@ use rusqlite::{Connection, Row, types::Value};
 
 use super::{
     error::{ApiError, Outcome},
-    filter::{Filter, Joiner, Operator, Quantifier, Test, Tree, Truth, parse_array},
     functions::{self, decode},
     near::nearest,
     plan::{Embedded, Node, Output},
     scan::{Field, Key},
     select::{Item, OrderTerm},
-    value,
 };
 use crate::core::{
     Identity,
@@ -35,7 +33,7 @@ pub(crate) struct Sql<'i> {
 }
 
 /// An SQL expression and its PostgreSQL type.
-type Typed = (String, PgType);
+pub(crate) type Typed = (String, PgType);
 
 impl<'i> Sql<'i> {
     pub(crate) fn new(identity: &'i Identity) -> Self {
@@ -73,65 +71,96 @@ impl<'i> Sql<'i> {
     /// The JSON object of one row of `node`.
     pub(crate) fn object(&mut self, node: &Node<'_>) -> Outcome<String> {
         let mut parts = Vec::new();
+        for (name, typed) in self.shown(node)? {
+            parts.push(format!("{}, {}", self.bind(Value::Text(name)), printed(typed)));
+        }
+        Ok(format!("json_object({})", parts.join(", ")))
+    }
+
+    /// The columns of one row of `node`, by name, those of spread embeds among them.
+    pub(crate) fn shown(&mut self, node: &Node<'_>) -> Outcome<Vec<(String, Typed)>> {
+        let mut shown = Vec::new();
         for output in &node.outputs {
             match output {
                 Output::Item(Item::Every) => {
-                    for column in node.table.columns {
-                        let expression = printed((named(&node.row, column.name), column.ty));
-                        parts.push(format!("'{}', {expression}", column.name));
-                    }
+                    let columns = node.table.columns.iter();
+                    shown.extend(
+                        columns.map(|column| (column.name.to_owned(), (named(&node.row, column.name), column.ty))),
+                    );
                 }
                 Output::Item(Item::Column { field, alias, cast }) => {
-                    let key = alias.as_deref().unwrap_or_else(|| output_name(field)).to_owned();
+                    let name = alias.as_deref().unwrap_or_else(|| output_name(field)).to_owned();
                     let typed = self.typed(node, field)?;
-                    let typed = cast.as_deref().map_or(Ok(typed.clone()), |wanted| cast_to(typed, wanted))?;
-                    parts.push(format!("{}, {}", self.bind(Value::Text(key)), printed(typed)));
+                    shown.push((name, cast.as_deref().map_or(Ok(typed.clone()), |wanted| cast_to(typed, wanted))?));
                 }
                 Output::Embed(position) => {
                     let Some(embed) = node.embeds.get(*position) else { continue };
-                    let value = self.embed(node, embed)?;
-                    parts.push(format!("{}, {value}", self.bind(Value::Text(embed.name.clone()))));
+                    if embed.spread {
+                        shown.extend(self.spread(node, embed)?);
+                    } else {
+                        shown.push((embed.name.clone(), (self.embed(node, embed)?, PgType::Jsonb)));
+                    }
                 }
                 Output::Item(Item::Embed(_) | Item::Aggregate) => {}
             }
         }
-        if parts.len() > MAX_OUTPUTS {
+        if shown.len() > MAX_OUTPUTS {
             return Err(ApiError::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "54011",
                 format!("target lists can have at most {MAX_OUTPUTS} entries"),
             ));
         }
-        Ok(format!("json_object({})", parts.join(", ")))
+        Ok(shown)
     }
 
     fn embed(&mut self, parent: &Node<'_>, embed: &Embedded<'_>) -> Outcome<String> {
         let node = &embed.node;
-        let source = self.joined(parent, embed)?;
         if !embed.link.is_to_one() && node.counts_rows() {
-            return Ok(format!("json((SELECT json_array(json_object('count', count(*))) {source}))"));
+            let source = self.joined(parent, embed)?;
+            return Ok(format!("(SELECT json_array(json_object('count', count(*))) {source})"));
         }
         let object = self.object(node)?;
         if embed.link.is_to_one() {
-            return Ok(format!("json((SELECT {object} {source} LIMIT 1))"));
+            return Ok(format!("(SELECT {object} {} LIMIT 1)", self.joined(parent, embed)?));
         }
-        let order = self.order(node)?;
-        let (limit, offset) = (self.bind(Value::Integer(node.limit.unwrap_or(-1))), node.offset.unwrap_or(0));
-        let offset = self.bind(Value::Integer(offset));
-        Ok(format!(
-            "json((SELECT json_group_array(json(o)) FROM \
-             (SELECT {object} AS o {source} ORDER BY {order} LIMIT {limit} OFFSET {offset})))"
-        ))
+        let window = self.window(parent, embed)?;
+        Ok(format!("(SELECT json_group_array(json(o)) FROM (SELECT {object} AS o {window}))"))
+    }
+
+    /// The columns of an embed as columns of its parent: a value each where there is one row, a list each otherwise.
+    fn spread(&mut self, parent: &Node<'_>, embed: &Embedded<'_>) -> Outcome<Vec<(String, Typed)>> {
+        let mut columns = Vec::new();
+        for (name, (expression, ty)) in self.shown(&embed.node)? {
+            columns.push(if embed.link.is_to_one() {
+                (name, (format!("(SELECT {expression} {} LIMIT 1)", self.joined(parent, embed)?), ty))
+            } else {
+                let (value, window) = (printed((expression, ty)), self.window(parent, embed)?);
+                let list = format!(
+                    "(SELECT json_group_array(json(o -> '$[0]')) FROM (SELECT json_array({value}) AS o {window}))"
+                );
+                (name, (list, PgType::Jsonb))
+            });
+        }
+        Ok(columns)
     }
 
     /// `FROM … WHERE …` of the children of one parent row.
-    fn joined(&mut self, parent: &Node<'_>, embed: &Embedded<'_>) -> Outcome<String> {
+    pub(super) fn joined(&mut self, parent: &Node<'_>, embed: &Embedded<'_>) -> Outcome<String> {
         let conditions = self.conditions(&embed.node)?;
         Ok(format!(
             "FROM {} WHERE {} AND {conditions}",
             aliased(embed.node.table, &embed.node.row),
             join_condition(parent, embed)
         ))
+    }
+
+    /// The same, sorted and cut as the request says.
+    fn window(&mut self, parent: &Node<'_>, embed: &Embedded<'_>) -> Outcome<String> {
+        let (source, order) = (self.joined(parent, embed)?, self.order(&embed.node)?);
+        let limit = self.bind(Value::Integer(embed.node.limit.unwrap_or(-1)));
+        let offset = self.bind(Value::Integer(embed.node.offset.unwrap_or(0)));
+        Ok(format!("{source} ORDER BY {order} LIMIT {limit} OFFSET {offset}"))
     }
 
     /// Everything a row of `node` must meet: policy, filters, and a match for every inner embed.
@@ -175,119 +204,7 @@ impl<'i> Sql<'i> {
         Ok(format!("(SELECT {expression} {} LIMIT 1)", self.joined(node, embed)?))
     }
 
-    fn tree(&mut self, node: &Node<'_>, tree: &Tree) -> Outcome<String> {
-        match tree {
-            Tree::Leaf(filter) => {
-                let test = self.filter(node, filter)?;
-                Ok(if filter.negated { format!("(NOT {test})") } else { test })
-            }
-            Tree::Group { negated, joiner, items } => {
-                let items = items.iter().map(|item| self.tree(node, item)).collect::<Outcome<Vec<_>>>()?;
-                let joiner = match joiner {
-                    Joiner::And => " AND ",
-                    Joiner::Or => " OR ",
-                };
-                Ok(format!("({}({}))", if *negated { "NOT " } else { "" }, items.join(joiner)))
-            }
-        }
-    }
-
-    fn filter(&mut self, node: &Node<'_>, filter: &Filter) -> Outcome<String> {
-        if let (Test::Is(truth @ (Truth::Null | Truth::NotNull)), []) = (&filter.test, filter.field.path.as_slice())
-            && node.table.column(&filter.field.name).is_none()
-            && let Some(embed) = node.embed(&filter.field.name)
-        {
-            let not = if *truth == Truth::Null { "NOT " } else { "" };
-            return Ok(format!("({not}EXISTS (SELECT 1 {}))", self.joined(node, embed)?));
-        }
-        let typed = self.typed(node, &filter.field)?;
-        match &filter.test {
-            Test::Compare { operator, quantifier: None, value } => self.compare(&typed, *operator, value),
-            Test::Compare { operator, quantifier: Some(quantifier), value } => {
-                if operator.is_for_text() && typed.1 != PgType::Text {
-                    return Err(no_operator(typed.1, *operator));
-                }
-                let items = parse_array(value).ok_or_else(|| malformed_array(value))?;
-                let mut tests = Vec::new();
-                for item in items {
-                    tests.push(match item {
-                        Some(item) => self.compare(&typed, *operator, &item)?,
-                        None => "NULL".to_owned(),
-                    });
-                }
-                let (joiner, empty) = match quantifier {
-                    Quantifier::Any => (" OR ", "0"),
-                    Quantifier::All => (" AND ", "1"),
-                };
-                Ok(if tests.is_empty() { empty.to_owned() } else { format!("({})", tests.join(joiner)) })
-            }
-            Test::In(items) => {
-                if matches!(items.as_slice(), [only] if only.is_empty()) {
-                    return Ok("0".to_owned());
-                }
-                if typed.1 == PgType::Jsonb {
-                    let tests = items
-                        .iter()
-                        .map(|item| self.compare(&typed, Operator::Eq, item))
-                        .collect::<Outcome<Vec<_>>>()?;
-                    return Ok(format!("({})", tests.join(" OR ")));
-                }
-                let mut places = Vec::new();
-                for item in items {
-                    let value = comparable(typed.1, item)?;
-                    places.push(self.bind(value));
-                }
-                Ok(format!("({} IN ({}))", sortable(typed), places.join(", ")))
-            }
-            Test::Is(truth) => is(&typed, *truth),
-            Test::IsDistinct(text) => {
-                let place = comparable(typed.1, text)?;
-                let place = self.bind(place);
-                Ok(format!("({} IS NOT {place})", sortable(typed)))
-            }
-            Test::Unsupported(name) => {
-                Err(ApiError::new(StatusCode::BAD_REQUEST, "PGRST127", "Feature not implemented")
-                    .details(format!("The operator '{name}' is not offered by the development cloud.")))
-            }
-        }
-    }
-
-    fn compare(&mut self, typed: &Typed, operator: Operator, text: &str) -> Outcome<String> {
-        let (expression, ty) = typed;
-        match operator {
-            Operator::Like | Operator::Ilike if *ty == PgType::Text => {
-                let pattern = self.bind(value::from_text(PgType::Text, &text.replace('*', "%"))?);
-                Ok(format!("pg_like({expression}, {pattern}, {})", i64::from(operator == Operator::Ilike)))
-            }
-            Operator::Match | Operator::Imatch if *ty == PgType::Text => {
-                let fold = operator == Operator::Imatch;
-                if functions::compile(text, fold).is_err() {
-                    return Err(ApiError::database("2201B", "invalid regular expression"));
-                }
-                let pattern = self.bind(Value::Text(text.to_owned()));
-                Ok(format!("pg_regex({expression}, {pattern}, {})", i64::from(fold)))
-            }
-            Operator::Contains | Operator::ContainedIn if *ty == PgType::Jsonb => {
-                let place = self.bind(value::from_text(PgType::Jsonb, text)?);
-                Ok(if operator == Operator::Contains {
-                    format!("pg_json_contains({expression}, {place})")
-                } else {
-                    format!("pg_json_contains({place}, {expression})")
-                })
-            }
-            Operator::Eq | Operator::Neq | Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte => {
-                let place = comparable(*ty, text)?;
-                let place = self.bind(place);
-                Ok(match ty {
-                    PgType::Jsonb => format!("(pg_json_compare({expression}, {place}) {} 0)", operator.symbol()),
-                    _ => format!("({} {} {place})", sortable(typed.clone()), operator.symbol()),
-                })
-            }
-            _ => Err(no_operator(*ty, operator)),
-        }
-    }
-
-    fn typed(&mut self, node: &Node<'_>, field: &Field) -> Outcome<Typed> {
+    pub(super) fn typed(&mut self, node: &Node<'_>, field: &Field) -> Outcome<Typed> {
         let Some(column) = node.table.column(&field.name) else {
             // PostgREST numbers the tables of embeds, and so do its messages.
             let shown = if node.row == "t0" { node.table.name.to_owned() } else { format!("{}_1", node.table.name) };
@@ -346,37 +263,8 @@ fn printed((expression, ty): Typed) -> String {
 }
 
 /// The expression in a form whose order and equality are PostgreSQL's.
-fn sortable((expression, ty): Typed) -> String {
+pub(super) fn sortable((expression, ty): Typed) -> String {
     if ty == PgType::Timestamptz { format!("pg_instant({expression})") } else { expression }
-}
-
-/// A value in the form that [`sortable`] expressions are compared with.
-fn comparable(ty: PgType, text: &str) -> Outcome<Value> {
-    Ok(match (ty, value::from_text(ty, text)?) {
-        (PgType::Timestamptz, Value::Text(stored)) => value::instant(&stored).map_or(Value::Null, Value::Integer),
-        (_, value) => value,
-    })
-}
-
-/// PostgreSQL has many types with `<@` and cannot choose; of the others it knows none that fits.
-fn no_operator(ty: PgType, operator: Operator) -> ApiError {
-    let symbol = operator.symbol();
-    if operator == Operator::ContainedIn {
-        let message = format!("operator is not unique: {} {symbol} unknown", ty.name());
-        return ApiError::database("42725", message)
-            .hint("Could not choose a best candidate operator. You might need to add explicit type casts.");
-    }
-    let message = format!("operator does not exist: {} {symbol} unknown", ty.name());
-    ApiError::database("42883", message)
-        .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
-}
-
-fn malformed_array(text: &str) -> ApiError {
-    let error = ApiError::database("22P02", format!("malformed array literal: \"{text}\""));
-    if text.trim_start().starts_with('{') {
-        return error;
-    }
-    error.details("Array value must start with \"{\" or dimension information.")
 }
 
 fn cast_to((expression, from): Typed, wanted: &str) -> Outcome<Typed> {
@@ -404,19 +292,4 @@ const fn short_name(ty: PgType) -> &'static str {
         PgType::Timestamptz => "timestamptz",
         PgType::Jsonb => "jsonb",
     }
-}
-
-fn is((expression, ty): &Typed, truth: Truth) -> Outcome<String> {
-    let (name, test) = match truth {
-        Truth::Null => return Ok(format!("({expression} IS NULL)")),
-        Truth::NotNull => return Ok(format!("({expression} IS NOT NULL)")),
-        Truth::True => ("TRUE", "IS 1"),
-        Truth::False => ("FALSE", "IS 0"),
-        Truth::Unknown => ("UNKNOWN", "IS NULL"),
-    };
-    if *ty != PgType::Bool {
-        let message = format!("argument of IS {name} must be type boolean, not type {}", ty.name());
-        return Err(ApiError::database("42804", message));
-    }
-    Ok(format!("({expression} {test})"))
 }

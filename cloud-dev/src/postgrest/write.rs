@@ -5,7 +5,7 @@
 //! transaction and rolls it back on any error.
 //! Wire source: PostgreSQL execution order of `INSERT … ON CONFLICT`, `UPDATE` and row security.
 
-use std::collections::HashSet;
+use std::{cell::RefCell, collections::HashSet};
 
 use rusqlite::{Connection, types::Value};
 
@@ -51,6 +51,16 @@ pub(crate) struct Writer<'a> {
     pub(crate) returning: bool,
     /// Whether absent keys get their defaults instead of null.
     pub(crate) missing_default: bool,
+    /// What the policies said of rows before, by the values they look at.
+    pub(crate) verdicts: RefCell<Vec<Verdict>>,
+}
+
+/// A policy's answer for all rows of one statement that are alike in the columns it looks at.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(super) action: Action,
+    pub(super) seen: Values,
+    pub(super) passes: bool,
 }
 
 /// A row of the table, in column order.
@@ -181,9 +191,13 @@ impl Writer<'_> {
             Fallback::Text(text) | Fallback::Json(text) => Value::Text(text.to_owned()),
             Fallback::Int(number) => Value::Integer(number),
             Fallback::Bool(value) => Value::Integer(i64::from(value)),
-            Fallback::NewUuid => Value::Text(self.conn.query_row("SELECT new_uuid()", [], |row| row.get(0))?),
-            Fallback::Now => Value::Text(self.conn.query_row("SELECT now_pg()", [], |row| row.get(0))?),
+            Fallback::NewUuid => Value::Text(self.made("SELECT new_uuid()")?),
+            Fallback::Now => Value::Text(self.made("SELECT now_pg()")?),
         })
+    }
+
+    fn made(&self, text: &str) -> Outcome<String> {
+        Ok(self.conn.prepare_cached(text)?.query_row([], |row| row.get(0))?)
     }
 
     pub(super) fn stored(&self, rowid: i64) -> Outcome<Values> {

@@ -329,6 +329,12 @@ async fn a_model_server_that_fails_is_a_bad_gateway() {
     far.cloud.inject(Fault::answer(401).body("text/plain", "sk-secret is wrong").on(OPENAI));
     let refused = near.post(PROXY, Some(&token), ask("hello")).await;
     assert_eq!((refused.status, refused.text_at("/error").as_str()), (502, "the model server answered 401"));
+    for path in [PROXY, OPENAI, "/functions/v1/agent-chat"] {
+        far.cloud.inject(Fault::answer(429).retry_after("7").on(OPENAI));
+        let body = json!({ "agentSlug": "helper", "userMessage": "hello", "messages": [{ "role": "user", "content": "hello" }] });
+        let busy = near.post(path, Some(&token), body).await;
+        assert_eq!((busy.status, busy.header("retry-after")), (429, Some("7")), "{path}");
+    }
     far.cloud.inject(Fault::answer(200).body("text/html", "<html>").on(OPENAI));
     assert_eq!(near.post(PROXY, Some(&token), ask("hello")).await.status, 502);
     far.cloud.set_offline(true);

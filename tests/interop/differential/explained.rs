@@ -96,6 +96,14 @@ pub(super) const RULES: &[Rule] = &[
         explains: &[Status, Body, Header("content-range"), Header("content-location")],
     },
     Rule {
+        name: "spread of many rows",
+        reason: "refused until PostgREST 12; lists in the columns of the parent since 13",
+        applies: |request, real, ours| {
+            request.target.contains("...") && real.code() == "PGRST119" && ours.status == 200
+        },
+        explains: &[Status, Body, Header("content-range"), Header("content-location")],
+    },
+    Rule {
         name: "status of the same key twice",
         reason: "21000 is a client's error in PostgREST 12, and a server's (500) in newer releases",
         applies: |_, real, ours| codes(real, ours, &[("21000", "21000")]) && (real.status, ours.status) == (400, 500),
@@ -139,12 +147,6 @@ pub(super) const RULES: &[Rule] = &[
         explains: &[Hint],
     },
     // What the development cloud does on purpose.
-    Rule {
-        name: "spread embeds",
-        reason: "not offered by the development cloud, and not used by the SDK",
-        applies: |request, _, ours| request.target.contains("...") && ours.code() == "PGRST127",
-        explains: &[Status, Body, Header("content-range"), Header("content-location")],
-    },
     Rule {
         name: "order of keys in an embedded list",
         reason: "PostgREST makes the list a jsonb, which sorts keys; the development cloud keeps the select's order",

@@ -36,6 +36,9 @@ impl Request {
                 _ => body = Some(part.to_owned()),
             }
         }
+        // Lines of a body that has lines are written as one.
+        let is_csv = headers.iter().any(|(name, value)| name == "content-type" && value == "text/csv");
+        let body = if is_csv { body.map(|body| body.replace("\\n", "\n")) } else { body };
         Self { who, method, target, headers, body }
     }
 

@@ -57,6 +57,11 @@ pub(crate) enum Operator {
     Contains,
     ContainedIn,
     Overlaps,
+    LeftOf,
+    RightOf,
+    NotBeyond,
+    NotBefore,
+    Adjacent,
 }
 
 impl Operator {
@@ -81,6 +86,11 @@ impl Operator {
             Self::Contains => "@>",
             Self::ContainedIn => "<@",
             Self::Overlaps => "&&",
+            Self::LeftOf => "<<",
+            Self::RightOf => ">>",
+            Self::NotBeyond => "&<",
+            Self::NotBefore => "&>",
+            Self::Adjacent => "-|-",
         }
     }
 }
@@ -112,9 +122,19 @@ const QUANTIFIABLE: [(&str, Operator); 9] = [
     ("match", Operator::Match),
     ("imatch", Operator::Imatch),
 ];
-const SIMPLE: [(&str, Operator); 4] =
-    [("neq", Operator::Neq), ("cs", Operator::Contains), ("cd", Operator::ContainedIn), ("ov", Operator::Overlaps)];
-const UNSUPPORTED: [&str; 9] = ["sl", "sr", "nxr", "nxl", "adj", "fts", "plfts", "phfts", "wfts"];
+const SIMPLE: [(&str, Operator); 9] = [
+    ("neq", Operator::Neq),
+    ("cs", Operator::Contains),
+    ("cd", Operator::ContainedIn),
+    ("ov", Operator::Overlaps),
+    ("sl", Operator::LeftOf),
+    ("sr", Operator::RightOf),
+    ("nxr", Operator::NotBeyond),
+    ("nxl", Operator::NotBefore),
+    ("adj", Operator::Adjacent),
+];
+/// Searches need dictionaries of a language, which PostgreSQL has and this cloud has not.
+const UNSUPPORTED: [&str; 4] = ["fts", "plfts", "phfts", "wfts"];
 const EXPECTED: &str = "\"not\" or operator (eq, gt, ...)";
 
 /// Logic trees nested deeper than this are refused.

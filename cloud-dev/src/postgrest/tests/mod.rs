@@ -1,11 +1,14 @@
 //! Requests against the table API, straight on an in-memory database.
 //!
-//! `vectors` runs the published cases of the protocol on small tables without policies; `rules` is about the
-//! tables of the cloud and who may do what with them; `rpc` is about the functions.
+//! `vectors`, `embeds` and `writes` run the published cases of the protocol on small tables without policies (`tables`);
+//! `rules` is about the tables of the cloud and who may do what with them; `rpc` is about the functions.
 
+mod embeds;
 mod rpc;
 mod rules;
+mod tables;
 mod vectors;
+mod writes;
 
 use http::{HeaderMap, Method};
 use rusqlite::Connection;
@@ -86,7 +89,11 @@ impl Cloud {
         Reply {
             status: status.as_u16(),
             headers,
-            body: if text.is_empty() { Body::Null } else { serde_json::from_str(&text).unwrap() },
+            body: if text.is_empty() {
+                Body::Null
+            } else {
+                serde_json::from_str(&text).unwrap_or_else(|_| Body::String(text.clone()))
+            },
             text,
         }
     }
