@@ -13,6 +13,7 @@ mod owed;
 mod promises;
 mod refresh;
 mod secrets;
+mod stories;
 mod ways;
 mod source;
 mod world;
