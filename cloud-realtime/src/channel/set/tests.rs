@@ -277,10 +277,11 @@ fn simulate(seed: u64) -> u64 {
             break;
         }
     }
-    let wanted: BTreeMap<&str, u64> = world.wishes.values().map(|(topic, version)| (&topic[..], *version)).collect();
+    let wanted: BTreeMap<&str, u64> =
+        world.wishes.values().map(|(topic, version)| (topic.as_str(), *version)).collect();
     let server = world.server.as_ref().unwrap();
     let joined: BTreeMap<&str, u64> =
-        server.joined.iter().map(|(topic, (_, version))| (&topic[..], *version)).collect();
+        server.joined.iter().map(|(topic, (_, version))| (topic.as_str(), *version)).collect();
     assert_eq!(joined, wanted, "seed {seed}");
     assert_eq!(world.live.keys().collect::<Vec<_>>(), world.wishes.keys().collect::<Vec<_>>(), "seed {seed}");
     world.delivered

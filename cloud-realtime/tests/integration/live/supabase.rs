@@ -6,7 +6,6 @@ use cloud_realtime::{
     join::{ChangesRequest, JoinConfig, RowEvent},
     status::ChannelState,
 };
-use tokio::time::Instant;
 
 use super::*;
 
@@ -65,7 +64,7 @@ async fn r02_a_database_that_never_gets_ready_is_asked_anew_with_the_whole_confi
     let channel = realtime.channel(topic(ROOM)).config(rows().presence("me").private()).open().await.unwrap();
     let mut server = Server::accept(&mut server).await;
     let first = server.join().await;
-    let joined = Instant::now();
+    let joined = now();
     server.expect("phx_leave").await;
     assert_eq!(joined.elapsed(), Duration::from_secs(60));
     let second = server.join().await;
@@ -110,7 +109,7 @@ async fn r07_a_refreshed_token_is_pushed_to_every_joined_channel_and_into_the_ne
 
     // Without a word of the host it is seen within half a minute.
     session.set(1, 2);
-    let changed = Instant::now();
+    let changed = now();
     for _ in 0..2 {
         let push = server.expect("access_token").await;
         assert_eq!((push.0.is_string(), &push.4), (true, &json!({"access_token": token(1, 2)})));
@@ -119,7 +118,7 @@ async fn r07_a_refreshed_token_is_pushed_to_every_joined_channel_and_into_the_ne
     // With one, at once.
     session.set(1, 3);
     realtime.session_changed();
-    let changed = Instant::now();
+    let changed = now();
     server.expect("access_token").await;
     server.expect("access_token").await;
     assert_eq!(changed.elapsed(), Duration::ZERO);
@@ -170,7 +169,7 @@ async fn a_channel_that_the_server_closes_says_why_and_acts_by_it() {
 
     server.say(system(&join, "system", "error", "Too many messages per second")).await;
     server.say(json!([join.0, join.0, ROOM, "phx_close", {}])).await;
-    let closed = Instant::now();
+    let closed = now();
     let join = server.join().await;
     assert!(closed.elapsed() >= Duration::from_secs(30));
     until_live(&mut events).await;
@@ -227,7 +226,7 @@ async fn a_join_limit_of_the_server_holds_the_whole_connection_back() {
     let join = server.expect("phx_join").await;
     let reason = json!({"reason": "ClientJoinRateLimitReached: Too many joins per second"});
     server.reply(&join, "error", reason).await;
-    let refused = Instant::now();
+    let refused = now();
     server.peer.close(cloud_realtime::socket::CloseReason::new(1001, "")).await;
     let mut server = Server::accept(&mut network).await;
     assert!(refused.elapsed() >= Duration::from_secs(30));
@@ -255,7 +254,7 @@ async fn r06_at_most_ten_joins_go_out_in_any_second_and_four_at_once() {
     }
     for _ in 4..45 {
         server.join().await;
-        at.push(Instant::now());
+        at.push(now());
     }
     for (n, first) in at.iter().enumerate() {
         let within = at.iter().skip(n).filter(|time| time.duration_since(*first) < Duration::from_secs(1)).count();

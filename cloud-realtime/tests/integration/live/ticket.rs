@@ -8,7 +8,6 @@ use cloud_realtime::{
     status::ConnectionState,
 };
 use secrecy::ExposeSecret as _;
-use tokio::time::Instant;
 
 use super::*;
 
@@ -87,7 +86,7 @@ async fn a_mint_that_refuses_is_renewed_once_stopped_or_tried_later_by_its_answe
     let mint = Mint::new([Err(Error::new(SERVER_FAULT)), Err(later), Err(Error::new(UNAUTHENTICATED)), Ok((0, None))]);
     let (builder, mut network) = builder();
     let realtime = builder.credentials(mint.clone()).open();
-    let started = Instant::now();
+    let started = now();
     let (_room, _events) = open(&realtime, "room:9").await;
     let (_, attempt) = ticket(&mut network).await;
     assert!(started.elapsed() >= Duration::from_secs(90), "the server's wish is kept");
@@ -111,13 +110,13 @@ async fn a_slow_mint_counts_against_the_attempt_and_a_ticket_that_ran_out_is_rep
     let mint = Mint::new([Ok((3_000, None)), Ok((1, Some(5))), Ok((0, Some(60)))]);
     let (builder, mut network) = builder();
     let realtime = builder.credentials(mint.clone()).open();
-    let started = Instant::now();
+    let started = now();
     let (_room, _events) = open(&realtime, "room:9").await;
     // The first mint is given up after the limit of an attempt; the second ticket runs out while the server is silent.
     let (shown, _silent) = ticket(&mut network).await;
     assert_eq!(shown, "Ticket 2");
     assert!(started.elapsed() >= Duration::from_secs(20) && started.elapsed() <= Duration::from_secs(30));
-    let minted = Instant::now();
+    let minted = now();
     let (shown, _attempt) = ticket(&mut network).await;
     assert_eq!((shown.as_str(), minted.elapsed()), ("Ticket 3", Duration::from_secs(5)));
     assert_eq!(realtime.status().connection, ConnectionState::Connecting);

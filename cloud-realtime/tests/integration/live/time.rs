@@ -1,6 +1,5 @@
 //! Heartbeats, silence, sleep, and the host's wishes for the connection.
 use cloud_realtime::{channel::GapCause, codes::HEARTBEAT_LOST, status::ConnectionState};
-use tokio::time::Instant;
 
 use super::*;
 
@@ -19,7 +18,7 @@ async fn r05_a_server_that_freezes_is_left_within_35_seconds() {
     let mut frozen = Server::accept(&mut network).await;
     frozen.join().await;
     until_live(&mut events).await;
-    let live = Instant::now();
+    let live = now();
     assert!(matches!(news(&mut events).await, ChannelEvent::Gap(GapCause::Connection)));
     assert_eq!(live.elapsed(), Duration::from_secs(35));
     let status = realtime.watch_status().until(|status| status.connection == ConnectionState::Backoff).await.unwrap();
@@ -39,12 +38,12 @@ async fn heartbeats_go_out_every_25_seconds_under_constant_traffic() {
     let mut server = Server::accept(&mut network).await;
     let join = server.join().await;
     until_live(&mut events).await;
-    let (mut beats, start) = (Vec::new(), Instant::now());
+    let (mut beats, start) = (Vec::new(), now());
     while beats.len() < 4 {
         let frame = tokio::time::timeout(Duration::from_millis(200), server.peer.receive()).await;
         if let Ok(Received::Frame(Frame::Text(text))) = frame {
             let beat: Wire = serde_json::from_str(&text).unwrap();
-            assert_eq!((beat.0, &beat.2[..], &beat.3[..]), (Value::Null, "phoenix", "heartbeat"));
+            assert_eq!((beat.0, beat.2.as_str(), beat.3.as_str()), (Value::Null, "phoenix", "heartbeat"));
             server.say(json!([null, beat.1, "phoenix", "phx_reply", {"status": "ok", "response": {}}])).await;
             beats.push(start.elapsed().as_secs());
         }
@@ -108,7 +107,7 @@ async fn r10_after_a_sleep_the_connection_is_new_within_five_seconds() {
             }
         }
         sleeper.sleep_for(8 * 3_600);
-        let woke = Instant::now();
+        let woke = now();
         let mut server = Server::accept(&mut network).await;
         assert!(woke.elapsed() <= Duration::from_secs(5), "{state}: {:?}", woke.elapsed());
         server.join().await;
@@ -126,7 +125,7 @@ async fn r05_after_a_short_sleep_the_socket_is_tested_and_kept_if_it_answers() {
     server.join().await;
     until_live(&mut events).await;
     sleeper.sleep_for(20);
-    let woke = Instant::now();
+    let woke = now();
     let Received::Frame(Frame::Text(beat)) = server.peer.receive().await else { panic!("no heartbeat") };
     let beat: Wire = serde_json::from_str(&beat).unwrap();
     assert!(woke.elapsed() <= Duration::from_secs(2));
@@ -134,7 +133,7 @@ async fn r05_after_a_short_sleep_the_socket_is_tested_and_kept_if_it_answers() {
     assert!(tokio::time::timeout(Duration::from_secs(20), events.next()).await.is_err(), "kept");
 
     sleeper.sleep_for(20);
-    let woke = Instant::now();
+    let woke = now();
     assert!(matches!(news(&mut events).await, ChannelEvent::Gap(GapCause::Connection)));
     assert!(woke.elapsed() <= Duration::from_secs(5));
 }
@@ -171,7 +170,7 @@ async fn d01_without_a_channel_there_is_no_socket_and_an_unused_one_is_closed() 
     let (_, leave) = tokio::join!(room.leave(), async {
         let leave = server.expect("phx_leave").await;
         server.reply(&leave, "ok", json!({})).await;
-        Instant::now()
+        now()
     });
     assert!(server.next().await.is_none());
     assert_eq!(leave.elapsed(), Duration::from_secs(50));

@@ -17,6 +17,11 @@ use super::*;
 
 const SOON: Duration = Duration::from_secs(20);
 
+#[expect(clippy::disallowed_methods, reason = "the runtime of the test owns its server")]
+fn serve(server: impl Future<Output = impl Send + 'static> + Send + 'static) {
+    drop(tokio::task::spawn(server));
+}
+
 async fn echo() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -39,7 +44,7 @@ async fn echo() -> String {
         })
     };
     let app = Router::new().route("/socket/websocket", any(echo));
-    tokio::task::spawn(async move { axum::serve(listener, app).await });
+    serve(async move { axum::serve(listener, app).await });
     format!("ws://{address}/socket/websocket")
 }
 
@@ -47,7 +52,7 @@ async fn echo() -> String {
 async fn raw(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::task::spawn(async move {
+    serve(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {
