@@ -42,7 +42,7 @@ fn unavailable(cause: io::Error) -> Error {
 /// The system's default browser.
 #[cfg(feature = "browser")]
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to set")]
 pub struct SystemBrowser;
 
 #[cfg(feature = "browser")]

@@ -4,6 +4,7 @@
 mod answers;
 mod attempts;
 mod canary;
+mod cloud;
 mod server;
 
 use std::{
