@@ -66,6 +66,13 @@ const STEPS: &[Step] = &[
         name: "quickstart",
         work: Work::Cargo { arguments: &["run", "--quiet", "--example", "quickstart"], variables: NONE },
     },
+    Step {
+        name: "sign_in",
+        work: Work::Cargo {
+            arguments: &["run", "--quiet", "--example", "sign_in", "--", "--headless"],
+            variables: NONE,
+        },
+    },
     Step { name: "fuzz", work: Work::Fetched { program: "cargo-fuzz", arguments: &["xtask", "fuzz"] } },
     Step {
         name: "deny",
@@ -238,8 +245,20 @@ mod tests {
 
     #[test]
     fn without_options_every_step_runs_in_order() {
-        let expected =
-            ["test", "fmt", "clippy", "doc", "layers", "deps", "capabilities", "interop", "quickstart", "fuzz", "deny"];
+        let expected = [
+            "test",
+            "fmt",
+            "clippy",
+            "doc",
+            "layers",
+            "deps",
+            "capabilities",
+            "interop",
+            "quickstart",
+            "sign_in",
+            "fuzz",
+            "deny",
+        ];
         assert_eq!(chosen(&[]).unwrap(), expected);
     }
 
