@@ -54,15 +54,24 @@ impl Lane {
     /// If a check fails.
     pub(crate) async fn judge(&self, program: Command, cloud: Builder) {
         let cloud = cloud.start().await.unwrap();
+        self.judge_on(program, &cloud).await;
+        cloud.shutdown().await;
+    }
+
+    /// Runs `program`, which is the script, against this cloud.
+    ///
+    /// # Panics
+    ///
+    /// If a check fails.
+    pub(crate) async fn judge_on(&self, program: Command, cloud: &Running) {
         let started = now();
         let mut seen = Seen::default();
-        let end = timeout(LIMIT, run(program, self.script, &cloud, &mut seen)).await;
+        let end = timeout(LIMIT, run(program, self.script, cloud, &mut seen)).await;
         println!("{}: {} checks in {:.1} s", self.script, seen.good, started.elapsed().as_secs_f64());
         let end = end.unwrap_or_else(|_| panic!("{} was not done after {LIMIT:?}", self.script));
         if let Err(reason) = seen.verdict(end.success(), self.checks) {
             panic!("{}: {reason} ({end})", self.script);
         }
-        cloud.shutdown().await;
     }
 }
 

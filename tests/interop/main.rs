@@ -1,10 +1,10 @@
 //! Clients that other people wrote take the development cloud for the real thing, and the SDK works with their servers.
 //!
-//! Each test starts a cloud in this process. Most hand its address to a script in `js/` that uses a published
-//! client, unchanged and at a fixed version, and prints one line per check; those of [`python`] are in `py/`,
-//! [`curl`] calls curl. The SDK itself meets a server of another author in [`tus_server`], and reverse proxies in
-//! [`proxies`]. On a machine where a program is missing and cannot be installed the tests say so and pass, unless
-//! `CLOUD_SDK_INTEROP=required`. To see every check:
+//! Each test starts a cloud in this process. Most hand its address to a script in `js/` that uses a published client,
+//! unchanged and at a fixed version, and prints one line per check; those of [`python`] are in `py/`, [`curl`] calls
+//! curl. The SDK itself meets a server of another author in [`tus_server`], reverse proxies in [`proxies`], and
+//! Chromium with a provider of another author in [`browser`]. On a machine where a program is missing and cannot be
+//! installed the tests say so and pass, unless `CLOUD_SDK_INTEROP=required`. To see every check:
 //!
 //! ```text
 //! cargo test -p cloud-sdk --test interop -- --nocapture
@@ -12,6 +12,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod browser;
 mod clients;
 #[cfg(target_os = "linux")]
 mod clocks;
