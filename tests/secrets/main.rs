@@ -5,6 +5,7 @@
 #[path = "../integration/app.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the other stories")]
 mod app;
+mod browser;
 
 use std::{
     io,
@@ -78,16 +79,19 @@ async fn a12_no_secret_is_in_any_log_error_event_status_or_workspace_file() {
         out.push(format!("{event:?} {}", serde_json::to_string(&event).unwrap()));
     }
     let link = std::fs::read_to_string(app.folder().join(".cloud-link.json")).unwrap();
+    let file = app.home.path().join("state/secrets.json");
+    let stored = || std::fs::read_to_string(&file).unwrap();
+    let mut secrets = refresh_tokens(&stored());
+    secrets.extend(browser::sign_in(&cloud, &server, stored, &mut out).await);
     stop(cloud).await;
     let database = std::fs::read(app.home.path().join("state/sync.db")).unwrap();
     out.extend([link, String::from_utf8_lossy(&database).into_owned()]);
     out.push(String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned());
     assert!(out.last().unwrap().contains("cloud_client"), "the log was really written");
 
-    let stored = std::fs::read_to_string(app.home.path().join("state/secrets.json")).unwrap();
-    let mut secrets = vec![person.password.clone(), server.publishable_key().to_owned()];
-    secrets.extend(refresh_tokens(&stored));
-    assert!(secrets.len() >= 3, "the stored login holds a refresh token");
+    secrets.extend(refresh_tokens(&stored()));
+    assert!(secrets.len() >= 5, "a refresh token of each sign-in, and a verifier, a flow and a code");
+    secrets.extend([person.password.clone(), server.publishable_key().to_owned()]);
     // Access tokens are signed: all of this cloud's begin alike.
     let jwt_head = server.anon_key().split('.').next().unwrap().to_owned();
     secrets.push(format!("{jwt_head}."));
