@@ -55,8 +55,8 @@ async fn browse(mut url: Url, form: &str) -> (Url, String) {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, page) = answer.split_once("\r\n\r\n").unwrap();
-        let fields = head.lines().filter_map(|line| line.split_once(": "));
-        let next = fields.filter(|(name, _)| name.eq_ignore_ascii_case("location")).last();
+        let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+        let next = fields.find(|(name, _)| name.eq_ignore_ascii_case("location"));
         match next {
             Some((_, next)) => url = url.join(next).unwrap(),
             None => return (url, page.to_owned()),
