@@ -52,6 +52,6 @@ pub use crate::{
     contact::Contact,
     context::UserContext,
     doors::SendOptions,
-    passages::{IdToken, OtpKind, Scope, SignUp, SignedOut, Verified},
+    passages::{IdToken, OtpKind, ProviderTokens, Scope, SignUp, SignedOut, Verified},
     store::SecretStore,
 };

@@ -118,6 +118,17 @@ impl IdToken {
     }
 }
 
+/// The tokens of the provider with which somebody signed in, such as GitHub's, for calls to the provider itself. Never
+/// printed and never stored: see [`Auth::take_provider_tokens`](crate::Auth::take_provider_tokens).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProviderTokens {
+    /// Speaks for the user to the provider, within the rights that were asked for.
+    pub access_token: SecretString,
+    /// Renews it, where the provider gives one.
+    pub refresh_token: Option<SecretString>,
+}
+
 /// What stands between a way in and the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotYet {
@@ -136,5 +147,10 @@ pub struct SignedOut {
     pub removed: Result<(), Error>,
     /// Whether the server has ended the sessions. If not, this one is ended there later: it is tried again, also after a
     /// restart, until the last access token has ended. Sessions on other devices are left alone by then.
+    ///
+    /// Where the access token had ended already, as after a night without a network, only the refresh token can end the
+    /// session. That one is never kept on disk after a sign-out: it is tried again for up to an hour while the handle
+    /// lives. If the app ends before that, the session stays at the server, without anybody who holds its token, until
+    /// the cloud's own limit, or until the user signs out everywhere ([`Scope::Global`]) or changes the password.
     pub revoked: Result<(), Error>,
 }

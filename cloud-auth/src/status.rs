@@ -1,7 +1,8 @@
 //! Who is signed in, as a snapshot that can be shown, logged and sent to a user interface: it holds no secret.
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, num::NonZeroU32};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// A user's id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,15 +50,42 @@ pub struct User {
     /// Whether the user has a second factor that counts.
     #[serde(default, skip_serializing_if = "is_false")]
     pub has_second_factor: bool,
-    /// What the user may change about themselves. Empty after an offline start.
+    /// What the user may change about themselves. Empty after a start until the cloud was reached.
     #[serde(default, skip_serializing)]
     pub user_metadata: serde_json::Map<String, serde_json::Value>,
-    /// What only the server changes. Empty after an offline start.
+    /// What only the server changes. Empty after a start until the cloud was reached.
     #[serde(default, skip_serializing)]
     pub app_metadata: serde_json::Map<String, serde_json::Value>,
+    /// Stands for the metadata where they are not kept.
+    #[serde(skip)]
+    pub(crate) imprint: Imprint,
 }
 
+/// What metadata look like from outside: a start of their SHA-256. The stored login has this in their place, since a
+/// system's keyring holds little, and so a start tells nobody of a change that was none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Imprint(Option<NonZeroU32>);
+
 impl User {
+    /// The user with the imprint of the metadata that are there.
+    pub(crate) fn imprinted(mut self) -> Self {
+        let text = serde_json::to_vec(&(&self.user_metadata, &self.app_metadata)).unwrap_or_default();
+        let digest = Sha256::digest(&text);
+        let start = digest.iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte));
+        self.imprint = Imprint(NonZeroU32::new(start));
+        self
+    }
+
+    /// Whether nothing about the user is different, as far as either side still knows.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        let outline = |user: &Self| {
+            let empty = serde_json::Map::new();
+            Self { user_metadata: empty.clone(), app_metadata: empty, ..user.clone() }
+        };
+        outline(self) == outline(other)
+    }
+
     /// Somebody of whom only the id is known.
     pub(crate) fn bare(id: UserId) -> Self {
         Self {
@@ -70,6 +98,7 @@ impl User {
             has_second_factor: false,
             user_metadata: serde_json::Map::new(),
             app_metadata: serde_json::Map::new(),
+            imprint: Imprint::default(),
         }
     }
 }

@@ -69,7 +69,7 @@ impl Account<'_> {
         let phone = phone.map(crate::Contact::checked).transpose()?;
         let change = UserChange { email, phone, ..change };
         let length = change.password.as_ref().map(|password| password.expose_secret().len());
-        if length.is_some_and(|length| !(1..=crate::auth::PASSWORD_LIMIT_BYTES).contains(&length)) {
+        if length.is_some_and(|length| !(1..=crate::doors::PASSWORD_LIMIT_BYTES).contains(&length)) {
             return Err(Error::new(PASSWORD_INVALID).during("checking the password"));
         }
         let was_anonymous = self.0.status().user().is_some_and(|user| user.is_anonymous);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     contact::Contact,
-    passages::IdToken,
+    passages::{IdToken, ProviderTokens},
     status::{User, UserId},
 };
 
@@ -91,6 +91,8 @@ impl<'a> Form<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Linked {
     pub(crate) redirect: Option<String>,
+    /// Whether it is to finish on this device: a challenge goes out with it.
+    pub(crate) finishes_here: bool,
     /// The S256 challenge of a verifier kept here; the link then comes back with a code instead of tokens.
     pub(crate) challenge: Option<String>,
 }
@@ -124,10 +126,20 @@ pub(crate) struct Grant {
     #[serde(default)]
     expires_in: Option<f64>,
     #[serde(default)]
+    provider_token: Option<SecretString>,
+    #[serde(default)]
+    provider_refresh_token: Option<SecretString>,
+    #[serde(default)]
     pub(crate) user: Option<WireUser>,
 }
 
 impl Grant {
+    /// What the provider gave for calls to itself; only the answer to a sign-in has it.
+    pub(crate) fn take_provider_tokens(&mut self) -> Option<ProviderTokens> {
+        let refresh_token = self.provider_refresh_token.take();
+        self.provider_token.take().map(|access_token| ProviderTokens { access_token, refresh_token })
+    }
+
     /// How long the access token lives, from when the call was made (A10).
     pub(crate) fn lifetime(&self) -> Duration {
         Duration::from_secs_f64(self.expires_in.unwrap_or(DEFAULT_LIFETIME).clamp(1.0, LONGEST_LIFETIME))
@@ -180,5 +192,6 @@ impl From<WireUser> for User {
             app_metadata: wire.app_metadata.unwrap_or_default(),
             ..Self::bare(UserId::new(wire.id))
         }
+        .imprinted()
     }
 }

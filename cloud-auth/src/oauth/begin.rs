@@ -138,7 +138,7 @@ impl BrowserSignIn {
         let redirect = with_flow_id(&redirect, &id);
         let challenge = challenge(verifier.expose_secret());
         let begun = auth.sign_ins().now();
-        auth.sign_ins().begin(Pending { id: id.clone(), verifier, begun, link }).await?;
+        auth.sign_ins().begin(Pending { id: id.clone(), verifier, begun, link, mailed: None }).await?;
         let attempt = |url: Url| Attempt::new(auth.clone(), id.clone(), url, listener, wait);
         match address_of(&auth, kind, &wish, &redirect, &challenge).await {
             Ok(url) => {

@@ -27,6 +27,7 @@ mod attempt;
 mod begin;
 mod callback;
 mod loopback;
+mod mailed;
 mod opener;
 mod page;
 mod pending;
@@ -38,7 +39,12 @@ use cloud_client::Error;
 
 #[cfg(feature = "browser")]
 pub use opener::SystemBrowser;
-pub(crate) use {address::to_be_opened, pkce::METHOD, sign_ins::SignIns};
+pub(crate) use {
+    address::to_be_opened,
+    mailed::{Awaited, Mailed},
+    pkce::METHOD,
+    sign_ins::SignIns,
+};
 pub use {
     attempt::Attempt,
     begin::{BrowserSignIn, Sso},
@@ -49,6 +55,7 @@ use self::{callback::Answer, pkce::FlowId};
 use crate::{
     Auth,
     codes::{CALLBACK_INVALID, SUPERSEDED},
+    gotrue::Way,
     status::{AuthStatus, User, UserId},
 };
 
@@ -68,13 +75,14 @@ impl Auth {
         BrowserSignIn::new(self.clone(), begin::Kind::Link(provider.to_owned()))
     }
 
-    /// Finishes a browser sign-in with the address that the system handed to the app, such as
+    /// Finishes a browser sign-in, or one by a mailed link ([`SendOptions::finish_at`](crate::SendOptions::finish_at)),
+    /// with the address that the system handed to the app, such as
     /// `app://cloud/auth/callback?code=…`. It may have been begun before the app was started again.
     ///
     /// # Errors
     ///
     /// `auth.callback_invalid` when `url` is no answer to a sign-in, `auth.flow_unknown` when it belongs to none that
-    /// waits, `auth.flow_expired` after ten minutes: nothing has changed then. Otherwise as [`Attempt::wait`].
+    /// waits, `auth.flow_expired` after ten minutes, or an hour for a link from a mail: nothing has changed then. Otherwise as [`Attempt::wait`].
     ///
     /// # Cancel safety
     ///
@@ -96,7 +104,8 @@ impl Auth {
             // Somebody else has signed in meanwhile: their account gets no identity that they did not ask for.
             Answer::Code(_) if pending.link.is_some() && pending.link != self.user_id() => Err(Error::new(SUPERSEDED)),
             Answer::Code(code) => {
-                let result = self.exchange_code(code, pending.verifier.clone()).await;
+                let recovery = pending.mailed == Some(Mailed::Recovery);
+                let result = self.sign_in(Way::Code { code, verifier: pending.verifier.clone(), recovery }).await;
                 if result.as_ref().is_err_and(leaves_it_waiting)
                     && let Err(error) = self.sign_ins().begin(pending).await
                 {

@@ -1,13 +1,14 @@
 //! The sign-ins that wait for their browser, as values: at most five, for ten minutes, each good for one answer (A15).
+//! One that waits for a mailed link waits for an hour, as long as Supabase takes the link.
 //!
-//! [`Pendings`] is what is stored under one key: `{"version":1,"origin","pending":[{"id","verifier","begun","link"}]}`,
+//! [`Pendings`] is what is stored under one key: `{"version":1,"origin","pending":[{"id","verifier","begun","link","mailed"}]}`,
 //! oldest first. It is written before the browser opens, so that an answer finds its verifier also after a restart. An
 //! answer that names no waiting sign-in changes nothing.
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::pkce::FlowId;
+use super::{mailed::Mailed, pkce::FlowId};
 use crate::status::UserId;
 
 /// The version that is written and understood.
@@ -16,6 +17,8 @@ const VERSION: u32 = 1;
 pub(super) const MOST: usize = 5;
 /// How long an answer is waited for, in seconds.
 pub(super) const LIFETIME_SECONDS: u64 = 600;
+/// How long a link in a mail is waited for, in seconds: as long as Supabase takes it.
+pub(super) const MAILED_LIFETIME_SECONDS: u64 = 3600;
 
 /// One sign-in that waits for its answer.
 #[derive(Clone, Debug)]
@@ -26,12 +29,15 @@ pub(super) struct Pending {
     pub(super) begun: u64,
     /// Whose account gets another identity; `None` for a sign-in.
     pub(super) link: Option<UserId>,
+    /// What the mail is for; `None` when a browser was opened.
+    pub(super) mailed: Option<Mailed>,
 }
 
 impl Pending {
     /// A clock that was set back makes it as old as one that went on.
     fn is_over(&self, now: u64) -> bool {
-        now.abs_diff(self.begun) >= LIFETIME_SECONDS
+        let lifetime = if self.mailed.is_some() { MAILED_LIFETIME_SECONDS } else { LIFETIME_SECONDS };
+        now.abs_diff(self.begun) >= lifetime
     }
 }
 
@@ -86,7 +92,7 @@ impl Pendings {
         }
         let one = |one: StoredPending| {
             let id = FlowId::parse(&one.id)?;
-            Some(Pending { id, verifier: one.verifier, begun: one.begun, link: one.link })
+            Some(Pending { id, verifier: one.verifier, begun: one.begun, link: one.link, mailed: one.mailed })
         };
         stored.pending.into_iter().map(one).collect::<Option<Vec<_>>>().map(Self)
     }
@@ -98,6 +104,7 @@ impl Pendings {
             verifier: Zeroizing::new(one.verifier.expose_secret().to_owned()),
             begun: one.begun,
             link: one.link.clone(),
+            mailed: one.mailed,
         };
         let storing = Storing { version: VERSION, origin, pending: self.0.iter().map(one).collect() };
         let text = Zeroizing::new(serde_json::to_string(&storing)?);
@@ -119,6 +126,8 @@ struct StoredPending {
     begun: u64,
     #[serde(default)]
     link: Option<UserId>,
+    #[serde(default)]
+    mailed: Option<Mailed>,
 }
 
 #[derive(Serialize)]
@@ -134,6 +143,8 @@ struct StoringPending {
     verifier: Zeroizing<String>,
     begun: u64,
     link: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mailed: Option<Mailed>,
 }
 
 #[cfg(test)]
@@ -149,7 +160,7 @@ mod tests {
     }
 
     fn pending(n: u8, begun: u64) -> Pending {
-        Pending { id: id(n), verifier: format!("verifier-{n}").into(), begun, link: None }
+        Pending { id: id(n), verifier: format!("verifier-{n}").into(), begun, link: None, mailed: None }
     }
 
     fn stored(pendings: &Pendings) -> Pendings {
@@ -164,6 +175,9 @@ mod tests {
         let expected = serde_json::json!({"version": 1, "origin": ORIGIN, "pending": [
             {"id": "AAAAAAAAAAAAAAAAAAAAAA", "verifier": "verifier-0", "begun": 7, "link": "u1"}]});
         assert_eq!(text, expected);
+        pendings.begin(Pending { mailed: Some(Mailed::Recovery), ..pending(1, 8) }, 8);
+        let text: serde_json::Value = serde_json::from_str(pendings.text(ORIGIN).unwrap().expose_secret()).unwrap();
+        assert_eq!(text["pending"][1]["mailed"], "recovery");
     }
 
     #[test]
@@ -179,11 +193,20 @@ mod tests {
     }
 
     #[test]
-    fn a15_an_answer_counts_once_and_for_ten_minutes() {
-        for (age, ours) in [(0, true), (599, true), (600, false), (100_000, false)] {
+    fn a15_an_answer_counts_once_and_for_ten_minutes_or_for_an_hour_by_mail() {
+        let (browser, mail) = (None, Some(Mailed::SignIn));
+        for (mailed, age, ours) in [
+            (browser, 0, true),
+            (browser, 599, true),
+            (browser, 600, false),
+            (browser, 100_000, false),
+            (mail, 600, true),
+            (mail, 3599, true),
+            (mail, 3600, false),
+        ] {
             for now in [1_000_000 + age, 1_000_000 - age] {
                 let mut pendings = Pendings::default();
-                pendings.begin(pending(1, 1_000_000), 1_000_000);
+                pendings.begin(Pending { mailed, ..pending(1, 1_000_000) }, 1_000_000);
                 let claim = pendings.claim(&id(1), now);
                 assert_eq!(matches!(claim, Claim::Ours(_)), ours, "{age} {claim:?}");
                 assert!(matches!(pendings.claim(&id(1), now), Claim::Unknown), "once");

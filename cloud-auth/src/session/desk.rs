@@ -10,7 +10,7 @@ use super::{
 use crate::{
     context::{OrganizationId, UserContext},
     gotrue::{Upgrade, Way},
-    passages::{NotYet, Scope, SignedOut},
+    passages::{NotYet, ProviderTokens, Scope, SignedOut},
     status::User,
 };
 
@@ -19,7 +19,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 /// What a way in came to.
 #[derive(Clone, Debug)]
 pub(crate) enum Entry {
-    SignedIn(User),
+    SignedIn { user: User, provider: Option<ProviderTokens> },
     NotYet(NotYet),
 }
 
@@ -40,6 +40,13 @@ pub(super) struct Waiter {
     /// The newest generation when the caller asked.
     pub(super) seen: u64,
     pub(super) reply: Reply<Option<AccessToken>>,
+}
+
+/// A sign-in that is not stored yet.
+pub(super) struct Entrant {
+    pub(super) entry: u64,
+    pub(super) provider: Option<ProviderTokens>,
+    pub(super) reply: Reply<Entry>,
 }
 
 /// A sign-out whose parts are not all done.

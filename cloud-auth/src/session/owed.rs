@@ -1,9 +1,10 @@
 //! Sessions that a sign-out could not end at the server, and that still have to be ended there. Pure.
 //!
 //! A failed revocation → [`Debt`] → tried again with growing pauses until the server has done it, refuses for good, the
-//! access token ends or the budget is spent. Only the access token is kept for it, under a key of its own beside the
-//! login's: it ends by itself within the hour, and nobody can sign in with it. The record of a login is never touched
-//! (A5, A6). Whatever scope was asked for, a later try ends that one session: its owner may be signed in again.
+//! time is over or the budget is spent. Only the access token is stored for it, under a key of its own beside the
+//! login's: it ends by itself within the hour, and nobody can sign in with it. Where it had ended before the sign-out,
+//! the refresh token does it; that one stays in memory and never reaches the disk again. The record of a login is never
+//! touched (A5, A6). Whatever scope was asked for, a later try ends that one session: its owner may be signed in again.
 use std::time::Duration;
 
 use cloud_client::{Error, ErrorKind};
@@ -21,11 +22,22 @@ const BUDGET: u32 = 24;
 /// The first and the longest pause between tries.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
+/// How long one that only the refresh token can end is tried.
+const IN_MEMORY: Duration = Duration::from_secs(3600);
+
+/// What ends a session at the server.
+#[derive(Clone, Debug)]
+pub(crate) enum Proof {
+    Access(SecretString),
+    /// In memory only.
+    Refresh(SecretString),
+}
+
 /// One session that is owed its end.
 #[derive(Clone, Debug)]
 pub(crate) struct Debt {
-    pub(crate) access: SecretString,
-    /// The end of the token by the wall clock, in seconds since 1970.
+    pub(crate) proof: Proof,
+    /// When it is given up, by the wall clock, in seconds since 1970; an access token has ended by then.
     until: u64,
     tries: u32,
     /// When it is tried again, by the monotonic clock; `None` while it is.
@@ -33,15 +45,24 @@ pub(crate) struct Debt {
 }
 
 impl Debt {
-    /// A session whose access token lives for `left` from now on.
-    pub(crate) fn new(access: SecretString, left: Duration, now: Moment) -> Self {
-        let at = Some(now.monotonic + PAUSE.0);
-        Self { access, until: seconds(now) + left.as_secs(), tries: 0, at }
+    /// A session whose access token lives for `left` from now on, or has none that lives.
+    pub(crate) fn new(access: Option<SecretString>, refresh: SecretString, left: Duration, now: Moment) -> Self {
+        let (proof, left) = match access.filter(|_| !left.is_zero()) {
+            Some(access) => (Proof::Access(access), left),
+            None => (Proof::Refresh(refresh), IN_MEMORY),
+        };
+        Self { proof, until: seconds(now) + left.as_secs(), tries: 0, at: Some(now.monotonic + PAUSE.0) }
     }
 
     /// A name that tells nothing about the token.
     pub(crate) fn id(&self) -> [u8; 32] {
-        Sha256::digest(self.access.expose_secret().as_bytes()).into()
+        let (Proof::Access(token) | Proof::Refresh(token)) = &self.proof;
+        Sha256::digest(token.expose_secret().as_bytes()).into()
+    }
+
+    /// Whether it may be stored.
+    pub(crate) fn lasts(&self) -> bool {
+        matches!(self.proof, Proof::Access(_))
     }
 }
 
@@ -110,9 +131,9 @@ impl Owed {
             debt.at = Some(now.monotonic + wait.max(asked));
             return None;
         }
-        let change = Change::Settle(id);
+        let (change, lasts) = (Change::Settle(id), debt.lasts());
         self.apply(change.clone());
-        Some(change)
+        lasts.then_some(change)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -121,7 +142,10 @@ impl Owed {
 
     /// The stored form for `origin`.
     pub(crate) fn text(&self, origin: &str) -> Result<SecretString, serde_json::Error> {
-        let owed = self.0.iter().map(|debt| Line { access_token: debt.access.expose_secret(), until: debt.until });
+        let owed = self.0.iter().filter_map(|debt| match &debt.proof {
+            Proof::Access(token) => Some(Line { access_token: token.expose_secret(), until: debt.until }),
+            Proof::Refresh(_) => None,
+        });
         let text = Zeroizing::new(serde_json::to_string(&Page { version: 1, origin, owed: owed.collect() })?);
         Ok(SecretString::from(text.as_str()))
     }
@@ -133,7 +157,7 @@ impl Owed {
             return Self::default();
         }
         let debts = page.owed.into_iter().filter(|line| line.until > seconds(now)).map(|line| Debt {
-            access: line.access_token.into(),
+            proof: Proof::Access(line.access_token.into()),
             until: line.until,
             tries: 0,
             at: Some(now.monotonic),
@@ -175,7 +199,7 @@ mod tests {
     }
 
     fn debt(token: &str) -> Debt {
-        Debt::new(token.into(), Duration::from_secs(3600), at(0))
+        Debt::new(Some(token.into()), "rt".into(), Duration::from_secs(3600), at(0))
     }
 
     fn offline() -> Result<(), Error> {
@@ -211,6 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn a_refresh_token_is_never_part_of_what_is_stored() {
+        let debt = Debt::new(None, "rt-1".into(), Duration::ZERO, at(0));
+        let ended = Debt::new(Some("at-1".into()), "rt-1".into(), Duration::ZERO, at(0));
+        assert!(!debt.lasts() && ended.id() == debt.id());
+        let mut owed = Owed::default();
+        owed.add(debt);
+        let text = owed.text("https://a.example").unwrap();
+        assert!(!text.expose_secret().contains("rt-1") && !format!("{owed:?}").contains("rt-1"));
+        let due = owed.due(at(10)).unwrap();
+        assert!(owed.tried(due.id(), &Ok(()), at(10), 0.0).is_none() && owed.is_empty(), "nothing is to be written");
+    }
+
+    #[test]
     fn the_list_is_bounded_and_names_nothing_twice() {
         let mut owed = Owed::default();
         for n in 0..20 {
@@ -218,7 +255,7 @@ mod tests {
             owed.add(debt(&format!("at-{n}")));
         }
         assert_eq!(owed.0.len(), LIMIT);
-        assert!(owed.0.iter().any(|debt| debt.access.expose_secret() == "at-19"));
+        assert!(owed.0.iter().any(|known| known.id() == debt("at-19").id()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is stored of a session: the only place where a refresh token outlives the process.
 //!
-//! `{"version":1,"origin","refresh_token","user":{"id","email"},"context","saved_at"}`. A record of another origin is
+//! `{"version":1,"origin","refresh_token","user":{"id","email"},"imprint","context","saved_at"}`. A record of another origin is
 //! not ours (A11). A record that cannot be read, or that a newer version wrote, is set aside by the caller (D5).
 use std::sync::Arc;
 
@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::expiry::Moment;
-use crate::{context::UserContext, status::User};
+use crate::{
+    context::UserContext,
+    status::{Imprint, User},
+};
 
 /// The version that is written and understood.
 const VERSION: u32 = 1;
@@ -30,6 +33,8 @@ struct Stored {
     refresh_token: SecretString,
     user: User,
     #[serde(default)]
+    imprint: Imprint,
+    #[serde(default)]
     context: Option<serde_json::Value>,
 }
 
@@ -39,6 +44,7 @@ struct Storing<'a> {
     origin: &'a str,
     refresh_token: &'a str,
     user: &'a User,
+    imprint: Imprint,
     context: Option<&'a UserContext>,
     saved_at: Option<Timestamp>,
 }
@@ -63,7 +69,8 @@ impl Record {
         }
         // The context is a cache: one that cannot be read is loaded again.
         let context = stored.context.and_then(|value| serde_json::from_value(value).ok()).map(Arc::new);
-        Reading::Ours(Self { refresh: stored.refresh_token, user: stored.user, context })
+        let user = User { imprint: stored.imprint, ..stored.user };
+        Reading::Ours(Self { refresh: stored.refresh_token, user, context })
     }
 
     pub(crate) fn text(&self, origin: &str, now: Moment) -> Result<SecretString, serde_json::Error> {
@@ -72,6 +79,7 @@ impl Record {
             origin,
             refresh_token: self.refresh.expose_secret(),
             user: &self.user,
+            imprint: self.user.imprint,
             context: self.context.as_deref(),
             saved_at: Timestamp::try_from(now.wall).ok(),
         };
@@ -112,7 +120,7 @@ mod tests {
         let stored: serde_json::Value = serde_json::from_str(text(|_| ()).expose_secret()).unwrap();
         let expected = serde_json::json!({
             "version": 1, "origin": ORIGIN, "refresh_token": "rt-1",
-            "user": {"id": "u1", "email": "ada@example.com"}, "context": null, "saved_at": "2023-11-14T22:13:20Z",
+            "user": {"id": "u1", "email": "ada@example.com"}, "imprint": null, "context": null, "saved_at": "2023-11-14T22:13:20Z",
         });
         assert_eq!(stored, expected);
     }

@@ -1,4 +1,6 @@
 //! What one does to one's account: what is sent, what is told, and what fails.
+use std::time::Duration;
+
 use cloud_auth::{
     Auth, IdToken,
     account::UserChange,
@@ -66,6 +68,35 @@ async fn a_changed_user_is_shown_stored_and_told_once() {
     assert_eq!(told(&mut events), [AuthChange::UserUpdated { user: changed }]);
     pass(0).await;
     assert!(disk.text().contains("ada@new.example") && disk.text().contains("rt-1"), "{}", disk.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_tells_nobody_of_metadata_that_are_as_before() {
+    let session = |n: u32, theme: &str| {
+        let user = json!({ "id": "u1", "email": "u1@example.com", "user_metadata": { "theme": theme } });
+        let grant = json!({ "access_token": format!("at-{n}"), "refresh_token": format!("rt-{n}"), "user": user });
+        Step::json(200, &grant.to_string())
+    };
+    let (cloud, disk) = (Scripted::new([session(1, "dark")]), Disk::default());
+    cloud.then(no_profile());
+    let open = || Auth::builder(client(&cloud), SecretStoreHandle::new(disk.clone())).open();
+    let auth = open();
+    auth.sign_in_with_password("u1@example.com", "secret".into()).await.unwrap();
+    pass(0).await;
+    for (n, theme, told_of) in [(2, "dark", 0), (3, "light", 1), (4, "light", 0)] {
+        auth.close(Duration::from_secs(1)).await;
+        assert!(!disk.text().contains("theme"), "the metadata themselves are not kept");
+        cloud.then([session(n, theme)]);
+        let auth = open();
+        let mut events = auth.events();
+        auth.settled().await;
+        pass(1).await;
+        assert_eq!(auth.status().user().unwrap().user_metadata["theme"], theme);
+        let updates = told(&mut events);
+        let updates = updates.iter().filter(|change| matches!(change, AuthChange::UserUpdated { .. }));
+        assert_eq!(updates.count(), told_of, "start {n}");
+        auth.close(Duration::from_secs(1)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

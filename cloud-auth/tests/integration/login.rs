@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use cloud_auth::{
-    Scope, SignUp,
+    Scope, SendOptions, SignUp,
     status::{AuthStatus, SignOutReason},
     store::MemoryStore,
 };
@@ -64,7 +64,7 @@ async fn a_wrong_password_says_so_and_changes_nothing() {
 async fn sign_up_outcomes_are_told_apart_by_shape() {
     let (cloud, store) = (Scripted::default(), MemoryStore::new());
     let auth = open(&cloud, &store);
-    let sign_up = || auth.sign_up("ada@example.com", "long enough".into(), None);
+    let sign_up = || auth.sign_up("ada@example.com", "long enough".into(), SendOptions::default());
     cloud.then([Step::json(200, r#"{"id":"u7","email":"ada@example.com","identities":[{"provider":"email"}]}"#)]);
     assert!(matches!(sign_up().await.unwrap(), SignUp::ConfirmEmail(user) if user.id.as_str() == "u7"));
     cloud.then([Step::json(200, r#"{"id":"made-up","email":"ada@example.com","identities":[]}"#)]);

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use cloud_auth::{
-    Auth, Scope, SignUp,
+    Auth, Scope, SendOptions, SignUp,
     status::{AuthStatus, SignOutReason},
     store::{FileStore, SecretStoreHandle},
 };
@@ -40,8 +40,8 @@ async fn a_login_from_sign_up_to_sign_out() {
     assert_eq!(auth.settled().await, AuthStatus::SignedOut { reason: SignOutReason::NeverSignedIn });
 
     let (email, password) = ("lin@example.net", "a long password");
-    assert!(matches!(auth.sign_up(email, password.into(), None).await.unwrap(), SignUp::SignedIn(_)));
-    let again = auth.sign_up(email, password.into(), None).await.unwrap_err();
+    assert!(matches!(auth.sign_up(email, password.into(), SendOptions::default()).await.unwrap(), SignUp::SignedIn(_)));
+    let again = auth.sign_up(email, password.into(), SendOptions::default()).await.unwrap_err();
     assert_eq!(again.code().as_str(), "auth.user_exists");
     let context = auth.load_context().await.unwrap();
     assert_eq!(context.active().unwrap().role, "owner");
@@ -87,7 +87,7 @@ async fn a06_a_session_that_the_server_ended_is_over_at_the_next_refresh() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("login");
     let auth = open(&cloud, &path);
-    auth.sign_up("lin@example.net", "a long password".into(), None).await.unwrap();
+    auth.sign_up("lin@example.net", "a long password".into(), SendOptions::default()).await.unwrap();
     assert!(cloud.revoke_user("lin@example.net").await);
     assert_eq!(auth.refresh().await.unwrap_err().code().as_str(), "auth.not_signed_in");
     let status = until(&auth, |status| !status.is_signed_in()).await;
@@ -101,7 +101,7 @@ async fn a02_two_handles_on_one_file_share_a_login() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("login");
     let one = open(&cloud, &path);
-    one.sign_up("lin@example.net", "a long password".into(), None).await.unwrap();
+    one.sign_up("lin@example.net", "a long password".into(), SendOptions::default()).await.unwrap();
     let two = open(&cloud, &path);
     until(&two, verified).await;
     for _ in 0..5 {

@@ -6,7 +6,7 @@ use cloud_client::testing::{Scripted, Sent, Step};
 
 use crate::{
     disk::{Disk, Trouble},
-    world::{client, grant, no_profile, pass, refusal},
+    world::{client, grant, no_profile, pass, refreshes, refusal},
 };
 
 fn open(cloud: &Scripted, disk: &Disk) -> Auth {
@@ -76,6 +76,52 @@ async fn it_is_forgotten_when_its_token_has_ended() {
     assert_eq!(disk.text(), "");
     pass(24 * 3600).await;
     assert_eq!(log_outs(&cloud).len(), tries);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_token_had_ended_is_ended_by_memory_alone() {
+    let (cloud, disk) = (Scripted::default(), Disk::default());
+    let auth = signed_in(&cloud, &disk).await;
+    // A night without a network.
+    pass(8 * 3600).await;
+    let before = refreshes(&cloud).len();
+    let outcome = auth.sign_out(Scope::Local).await.unwrap();
+    assert!(outcome.removed.is_ok() && outcome.revoked.is_err());
+    assert_eq!(disk.text(), "", "no token that could sign in again is left on the disk");
+    cloud.then([refusal(503, "no"), grant(2), refusal(503, "no"), grant(3), ended()]);
+    pass(900).await;
+    let spent: Vec<_> = refreshes(&cloud).into_iter().skip(before).map(|sent| sent.body).collect();
+    assert_eq!(spent.len(), 4, "the sign-out's own, one that failed, and two that were answered: {spent:?}");
+    assert!(spent.iter().all(|body| body.contains("rt-1")), "the predecessor still counts: {spent:?}");
+    let last = log_outs(&cloud).pop().unwrap();
+    assert_eq!(
+        (last.target.as_str(), last.header("authorization")),
+        ("POST /auth/v1/logout?scope=local", "Bearer at-3")
+    );
+    assert!(disk.text().is_empty() && !auth.status().is_signed_in());
+    pass(7200).await;
+    assert_eq!(log_outs(&cloud).len(), 2, "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_memory_owes_is_given_up_in_time_and_does_not_hold_up_the_end() {
+    let (cloud, disk) = (Scripted::default(), Disk::default());
+    let auth = signed_in(&cloud, &disk).await;
+    pass(8 * 3600).await;
+    auth.sign_out(Scope::Local).await.unwrap();
+    let before = refreshes(&cloud).len();
+    pass(3 * 3600).await;
+    let tries = refreshes(&cloud).len() - before;
+    assert!((4..=24).contains(&tries), "{tries}");
+    pass(24 * 3600).await;
+    assert_eq!(refreshes(&cloud).len() - before, tries);
+
+    let (cloud, disk) = (Scripted::default(), Disk::default());
+    let auth = signed_in(&cloud, &disk).await;
+    pass(8 * 3600).await;
+    auth.sign_out(Scope::Local).await.unwrap();
+    assert!(auth.close(Duration::from_secs(1)).await);
+    assert_eq!(disk.text(), "");
 }
 
 #[tokio::test(start_paused = true)]

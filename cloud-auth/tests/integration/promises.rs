@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use cloud_auth::{
-    Auth, OtpKind, Scope, SecretStore,
+    Auth, OtpKind, Scope, SecretStore, SendOptions,
     account::FactorId,
     events::AuthChange,
     status::AuthStatus,
@@ -60,7 +60,11 @@ fn cases() -> Vec<Case> {
             name: "sign-up",
             signed_in: false,
             answers: slow_grant,
-            call: |auth| Box::pin(async move { drop(auth.sign_up("u1@example.com", "secret".into(), None).await) }),
+            call: |auth| {
+                Box::pin(
+                    async move { drop(auth.sign_up("u1@example.com", "secret".into(), SendOptions::default()).await) },
+                )
+            },
             done: in_as_2,
         },
         Case {

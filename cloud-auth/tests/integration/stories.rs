@@ -77,12 +77,12 @@ async fn a_mailed_code_and_a_mailed_link_sign_in() {
 async fn an_account_that_has_to_be_confirmed_is_and_a_forgotten_password_is_replaced() {
     let cloud = CloudDev::builder().require_email_confirmation().start().await.unwrap();
     let auth = open(&cloud);
-    let made = auth.sign_up(EMAIL, PASSWORD.into(), None).await.unwrap();
+    let made = auth.sign_up(EMAIL, PASSWORD.into(), SendOptions::default()).await.unwrap();
     assert!(matches!(made, SignUp::ConfirmEmail(_)));
     let early = auth.sign_in_with_password(EMAIL, PASSWORD.into()).await.unwrap_err();
     assert_eq!(code(&early), "auth.email_not_confirmed");
     auth.verify_code(OtpKind::SignUp, EMAIL, mailed(&cloud, EMAIL).into()).await.unwrap();
-    assert_eq!(auth.sign_up(EMAIL, PASSWORD.into(), None).await.unwrap(), SignUp::MaybeRegistered);
+    assert_eq!(auth.sign_up(EMAIL, PASSWORD.into(), SendOptions::default()).await.unwrap(), SignUp::MaybeRegistered);
     auth.sign_out(Scope::Local).await.unwrap();
 
     let mut events = auth.events();
@@ -149,7 +149,7 @@ async fn another_services_token_signs_in_and_is_linked() {
 async fn a_second_factor_is_enrolled_used_and_taken_away() {
     let cloud = CloudDev::builder().start().await.unwrap();
     let auth = open(&cloud);
-    auth.sign_up(EMAIL, PASSWORD.into(), None).await.unwrap();
+    auth.sign_up(EMAIL, PASSWORD.into(), SendOptions::default()).await.unwrap();
     assert_eq!(auth.mfa().assurance().unwrap().current, Some(AssuranceLevel::AAL1));
     let clock = auth.client().clock().clone();
     let now = || clock.wall();
@@ -183,7 +183,7 @@ async fn a_changed_address_waits_for_both_and_a_new_password_for_a_nonce() {
     let cloud = CloudDev::builder().require_email_confirmation().require_reauthentication();
     let cloud = cloud.email_interval(std::time::Duration::ZERO).start().await.unwrap();
     let auth = open(&cloud);
-    auth.sign_up(EMAIL, PASSWORD.into(), None).await.unwrap();
+    auth.sign_up(EMAIL, PASSWORD.into(), SendOptions::default()).await.unwrap();
     auth.verify_code(OtpKind::SignUp, EMAIL, mailed(&cloud, EMAIL).into()).await.unwrap();
     let pending = auth.account().update(UserChange::default().email("ada@example.net")).await.unwrap();
     assert_eq!((pending.email.as_deref(), pending.new_email.as_deref()), (Some(EMAIL), Some("ada@example.net")));
@@ -202,7 +202,7 @@ async fn a_changed_address_waits_for_both_and_a_new_password_for_a_nonce() {
 async fn a_sign_out_without_a_network_is_made_good_when_it_is_back() {
     let cloud = CloudDev::builder().start().await.unwrap();
     let auth = open(&cloud);
-    auth.sign_up(EMAIL, PASSWORD.into(), None).await.unwrap();
+    auth.sign_up(EMAIL, PASSWORD.into(), SendOptions::default()).await.unwrap();
     cloud.set_offline(true);
     assert!(auth.sign_out(Scope::Local).await.unwrap().revoked.is_err());
     assert!(!auth.status().is_signed_in());

@@ -213,13 +213,13 @@ async fn case_3_and_4_a_server_in_trouble_is_worth_another_try_whatever_it_says(
     let version = "x-supabase-api-version";
     cloud.then([Step::json(500, &new).header(version, "2024-01-01"), Step::json(500, &old)]);
     for _ in 0..2 {
-        let error = auth.sign_up("ada@example.com", "long enough".into(), None).await.unwrap_err();
+        let error = auth.sign_up("ada@example.com", "long enough".into(), SendOptions::default()).await.unwrap_err();
         assert!(error.is_retryable() && error.status() == Some(500), "{error:?}");
         assert_eq!(error.detail(), Some(words));
     }
     cloud.then([Step::answer(502, "text/html", "<html>Bad Gateway</html>"), Step::answer(502, "text/plain", "")]);
     for _ in 0..2 {
-        let error = auth.sign_up("ada@example.com", "long enough".into(), None).await.unwrap_err();
+        let error = auth.sign_up("ada@example.com", "long enough".into(), SendOptions::default()).await.unwrap_err();
         assert!(error.is_retryable() && error.status() == Some(502), "{error:?}");
     }
 }

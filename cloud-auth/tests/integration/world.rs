@@ -67,3 +67,7 @@ pub(crate) async fn signed_in(cloud: &Scripted, store: &MemoryStore) -> Auth {
     assert!(matches!(auth.status(), AuthStatus::SignedIn(_)));
     auth
 }
+
+pub(crate) fn base64url(bytes: &[u8]) -> String {
+    base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes)
+}

@@ -268,7 +268,7 @@ impl Machine {
                 // What was told during the flight is newer than what the flight brings.
                 return;
             }
-            if user != live.user {
+            if !user.is_as(&live.user) {
                 turn.emit(AuthChange::UserUpdated { user: user.clone() });
             }
         } else {

@@ -49,7 +49,13 @@ impl Machine {
         if live.user == user {
             return;
         }
-        (live.user, live.touched) = (user.clone(), true);
+        let known = live.user.is_as(&user);
+        live.user = user.clone();
+        if known {
+            // Only the metadata are there again.
+            return;
+        }
+        live.touched = true;
         live.unsaved = live.unsaved.take().or(Some(Pause { failures: 0, at: turn.now.monotonic }));
         turn.emit(AuthChange::UserUpdated { user });
         self.save(turn);

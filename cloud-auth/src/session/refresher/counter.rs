@@ -11,7 +11,7 @@ use crate::{
     passages::{Scope, SignedOut},
     session::{
         calls::{OneToken, fresh},
-        desk::{Command, Departure, Entry, Reply, Waiter},
+        desk::{Command, Departure, Entrant, Entry, Reply, Waiter},
         expiry::Moment,
         machine::{Arrival, Effect, Event, State},
         owed::Change,
@@ -24,7 +24,7 @@ impl Refresher {
         match done {
             Done::Event(event) => drop(self.step(event)),
             Done::TurnedAway { result, reply } => drop(reply.send(result)),
-            Done::Admitted { arrival, fresh, user, reply } => {
+            Done::Admitted { arrival, fresh, user, provider, reply } => {
                 self.last_id += 1;
                 let entry = self.last_id;
                 let late = arrival.fence != self.machine.fence;
@@ -33,7 +33,7 @@ impl Refresher {
                     let _ = reply.send(Err(Error::new(SUPERSEDED)));
                 } else {
                     // Answered once the session is stored (A17).
-                    self.entrants.push((entry, reply));
+                    self.entrants.push(Entrant { entry, provider, reply });
                     self.settle(Moment::now(&self.clock));
                 }
             }
@@ -45,9 +45,11 @@ impl Refresher {
             }
             Done::Revoked { departure, result, debt } => {
                 let passing = |error: &Error| error.is_retryable() || error.kind() == ErrorKind::RateLimited;
-                if let (true, Some(debt)) = (result.as_ref().is_err_and(passing), debt) {
+                if result.as_ref().is_err_and(passing) {
                     self.owed.add(debt.clone());
-                    self.change_owed(Change::Add(debt));
+                    if debt.lasts() {
+                        self.change_owed(Change::Add(debt));
+                    }
                 }
                 if let Err(error) = &result {
                     tracing::info!(%error, "a session could not be ended at the server");
@@ -88,9 +90,10 @@ impl Refresher {
                 let (gotrue, asked) = (self.gotrue.clone(), Moment::now(&self.clock));
                 self.jobs.push(Box::pin(async move {
                     let result = match gotrue.admit(&way).await {
-                        Ok(Admission::Session(grant, user)) => {
+                        Ok(Admission::Session(mut grant, user)) => {
+                            let provider = grant.take_provider_tokens();
                             let fresh = fresh(grant, asked, Some(user.clone()));
-                            return Done::Admitted { arrival, fresh, user, reply };
+                            return Done::Admitted { arrival, fresh, user, provider, reply };
                         }
                         Ok(Admission::NotYet(not_yet)) => Ok(Entry::NotYet(not_yet)),
                         Err(error) => Err(error),

@@ -12,7 +12,7 @@ use crate::{
         calls::{fresh, revoke},
         expiry::Moment,
         machine::{Effect, Event},
-        owed::{Change, Debt},
+        owed::{Change, Debt, Proof},
     },
     status::User,
 };
@@ -56,12 +56,12 @@ impl Refresher {
             Effect::Revoke { access, refresh, scope, left } => {
                 let (departure, now) = (self.leaving, Moment::now(&self.clock));
                 let token = access.as_ref().map(|access| access.secret.clone());
+                let debt = Debt::new(token, refresh.clone(), left, now);
                 let (gotrue, clock) = (self.gotrue.clone(), self.clock.clone());
                 self.jobs.push(Box::pin(async move {
                     let work = revoke(&gotrue, access, &refresh, scope);
                     let result = clock.within(REVOKE_LIMIT, work).await.unwrap_or_else(|| Err(Error::new(TIMEOUT)));
-                    let token = (!left.is_zero()).then_some(token).flatten();
-                    Done::Revoked { departure, result, debt: token.map(|token| Debt::new(token, left, now)) }
+                    Done::Revoked { departure, result, debt }
                 }));
             }
             Effect::LoadContext { session } => self.load_context(session, None),
@@ -156,9 +156,15 @@ impl Refresher {
         while self.jobs.len() < MAX_JOBS
             && let Some(debt) = self.owed.due(now)
         {
-            let (gotrue, id) = (self.gotrue.clone(), debt.id());
+            let (gotrue, clock, id) = (self.gotrue.clone(), self.clock.clone(), debt.id());
             self.jobs.push(Box::pin(async move {
-                let result = gotrue.log_out(AccessToken::new(debt.access, 0), Scope::Local).await;
+                let work = async {
+                    match debt.proof {
+                        Proof::Access(token) => gotrue.log_out(AccessToken::new(token, 0), Scope::Local).await,
+                        Proof::Refresh(token) => revoke(&gotrue, None, &token, Scope::Local).await,
+                    }
+                };
+                let result = clock.within(REVOKE_LIMIT, work).await.unwrap_or_else(|| Err(Error::new(TIMEOUT)));
                 Done::Repaid { id, result }
             }));
         }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Published,
-    desk::{Command, Departure, Entry, Reply, Waiter, answer},
+    desk::{Command, Departure, Entrant, Entry, Reply, Waiter, answer},
     expiry::Moment,
     machine::{Arrival, Effect, Event, Found, Fresh, Looked, Machine, State, Ticket, Wrote},
     owed::{Change, Debt, Owed},
@@ -26,7 +26,7 @@ use crate::{
     context::UserContext,
     events::AuthEvent,
     gotrue::{Gotrue, Upgrade},
-    passages::SignedOut,
+    passages::{ProviderTokens, SignedOut},
     status::User,
     store::{SecretKey, SecretStoreHandle, StoreLock},
 };
@@ -43,9 +43,9 @@ const REVOKE_LIMIT: Duration = Duration::from_secs(10);
 /// A finished call to the server.
 enum Done {
     Event(Event),
-    Admitted { arrival: Arrival, fresh: Fresh, user: User, reply: Reply<Entry> },
+    Admitted { arrival: Arrival, fresh: Fresh, user: User, provider: Option<ProviderTokens>, reply: Reply<Entry> },
     TurnedAway { result: Result<Entry, Error>, reply: Reply<Entry> },
-    Revoked { departure: Option<u64>, result: Result<(), Error>, debt: Option<Debt> },
+    Revoked { departure: Option<u64>, result: Result<(), Error>, debt: Debt },
     Repaid { id: [u8; 32], result: Result<(), Error> },
     Context { session: u64, result: Result<UserContext, Error>, reply: Option<Reply<Arc<UserContext>>> },
 }
@@ -110,7 +110,7 @@ pub(crate) struct Refresher {
     store_job: Option<StoreJob>,
     jobs: FuturesUnordered<BoxFuture<'static, Done>>,
     waiting: Vec<Waiter>,
-    entrants: Vec<(u64, Reply<Entry>)>,
+    entrants: Vec<Entrant>,
     wishes: Vec<(u64, Upgrade, Reply<User>)>,
     departures: Vec<Departure>,
     owed: Owed,
@@ -235,13 +235,15 @@ impl Refresher {
                 None => self.waiting.push(waiter),
             }
         }
-        for (entry, reply) in std::mem::take(&mut self.entrants) {
+        for Entrant { entry, provider, reply } in std::mem::take(&mut self.entrants) {
             // The caller may have gone; the session stands all the same (A8).
             match &self.machine.state {
                 State::SignedIn(live) if self.machine.entered == entry => {
-                    let _ = reply.send(Ok(Entry::SignedIn(live.user.clone())));
+                    let _ = reply.send(Ok(Entry::SignedIn { user: live.user.clone(), provider }));
                 }
-                State::Entering(entering) if entering.entry == entry => self.entrants.push((entry, reply)),
+                State::Entering(entering) if entering.entry == entry => {
+                    self.entrants.push(Entrant { entry, provider, reply });
+                }
                 _ => drop(reply.send(Err(Error::new(SUPERSEDED)))),
             }
         }

@@ -8,6 +8,7 @@ use cloud_auth::{
 };
 use cloud_client::Client;
 use cloud_dev::{Builder, CloudDev, Running};
+use secrecy::ExposeSecret as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -88,6 +89,8 @@ async fn a_sign_in_from_the_app_to_the_provider_and_back_lasts() {
     let user = user.unwrap();
     assert_eq!(user.email.as_deref(), Some("lin@example.net"));
     assert!(page.contains("You are signed in") && ended.as_str().contains("code="), "{ended} {page}");
+    let provider = auth.take_provider_tokens().expect("what the provider gave");
+    assert!(!provider.access_token.expose_secret().is_empty() && auth.take_provider_tokens().is_none());
     auth.refresh().await.unwrap();
     assert!(auth.close(Duration::from_secs(5)).await);
     let auth = stage.auth();
