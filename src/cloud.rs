@@ -2,7 +2,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -13,14 +13,24 @@ use cloud_client::{
     events::{Bus, Listener},
     tasks::Tasks,
 };
-use cloud_sync::{Engine, Workspace, workspace::StopSync};
+use cloud_realtime::{Realtime, broadcast::Broadcast};
+use cloud_sync::{Engine, Place, Workspace, workspace::StopSync};
+use serde::Serialize;
 use tokio::sync::OnceCell;
 
-use crate::{CloudBuilder, CloudEvent, Config, Status, wiring};
+use crate::{CloudBuilder, CloudEvent, Config, Status, Teammate, config::LiveUpdates, live::Live, wiring};
 
 /// Nobody is signed in, and the call needs somebody.
 pub(crate) const SIGN_IN_FIRST: ErrorCode =
     ErrorCode::new("cloud.sign_in_first", ErrorKind::Unauthenticated, "Nobody is signed in", "Sign in, then repeat.");
+
+/// There is no live channel to the others.
+pub(crate) const NOT_LIVE: ErrorCode = ErrorCode::new(
+    "cloud.not_live",
+    ErrorKind::Incompatible,
+    "There is no live channel for this workspace",
+    "Link a workspace; if one is linked, see whether the cloud offers Realtime.",
+);
 
 /// An open cloud. Cheap to clone; dropping the last clone stops its background work and keeps the login.
 #[derive(Clone)]
@@ -33,15 +43,19 @@ pub(crate) struct Inner {
     state_dir: PathBuf,
     pub(crate) folder: Option<PathBuf>,
     engine: OnceCell<Engine>,
+    pub(crate) realtime: OnceLock<Realtime>,
     pub(crate) bus: Bus<CloudEvent>,
     pub(crate) tasks: Tasks,
     linked: Mutex<Option<Linked>>,
+    /// Held while the workspace at hand becomes another one.
+    linking: tokio::sync::Mutex<()>,
 }
 
 /// The workspace at hand. Dropping it ends its automatic sync.
 pub(crate) struct Linked {
     workspace: Workspace,
     _sync: Option<StopSync>,
+    live: Option<Live>,
 }
 
 pub(crate) struct Parts {
@@ -66,9 +80,11 @@ impl Cloud {
             state_dir,
             folder,
             engine: OnceCell::new(),
+            realtime: OnceLock::new(),
             bus: Bus::default(),
             tasks: Tasks::new(),
             linked: Mutex::default(),
+            linking: tokio::sync::Mutex::default(),
         }));
         wiring::follow_session(&cloud);
         cloud
@@ -146,9 +162,53 @@ impl Cloud {
     ///
     /// As [`Workspace::unlink`].
     pub async fn unlink(&self) -> Result<bool, Error> {
-        let Some(workspace) = self.take_linked() else { return Ok(false) };
+        let Some(workspace) = self.let_go().await else { return Ok(false) };
         workspace.unlink().await?;
         Ok(true)
+    }
+
+    /// The live connection, for channels of one's own. It opens with the first channel, and goes on by itself from then.
+    pub fn realtime(&self) -> Realtime {
+        self.0.realtime.get_or_init(|| Realtime::builder(&self.0.client).open()).clone()
+    }
+
+    /// The people of the workspace at hand, those who are there first.
+    pub fn team(&self) -> Vec<Teammate> {
+        self.live(Live::team).unwrap_or_default()
+    }
+
+    /// Tells the others where in the workspace this user is. Only the latest counts; it may be called as often as a
+    /// cursor moves.
+    pub fn set_place(&self, place: Option<Place>) {
+        self.live(|live| live.set_place(place));
+    }
+
+    /// Tells the others that this user is writing. For every key: what goes out is far less, and ends by itself four
+    /// seconds after the last one.
+    pub fn typing(&self) {
+        self.live(Live::key);
+    }
+
+    /// Tells the others that this user has sent what was being written, or has given it up.
+    pub fn done_typing(&self) {
+        self.live(Live::done_typing);
+    }
+
+    /// Sends `payload` to the other devices that are in the workspace right now, as [`LiveEvent::Broadcast`](crate::LiveEvent::Broadcast). Nothing of it
+    /// is stored, and nobody who is away gets it.
+    ///
+    /// # Errors
+    ///
+    /// `cloud.not_live` without a workspace at hand or with a cloud that has no live channel for it; otherwise as
+    /// [`Channel::send`](cloud_realtime::Channel::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have sent it.
+    pub async fn broadcast(&self, event: &str, payload: &(impl Serialize + ?Sized + Sync)) -> Result<(), Error> {
+        let broadcast = Broadcast::json(event, payload)?;
+        let channel = self.live(Live::people).flatten().ok_or_else(|| Error::new(NOT_LIVE))?;
+        broadcast.send(&channel).await
     }
 
     /// How everything stands, for a user interface.
@@ -166,7 +226,7 @@ impl Cloud {
     /// Stops all background work, each part for at most `limit`, and keeps login, links and whatever was not sent (L2).
     /// `false` when something had to be cut short; that too loses nothing.
     pub async fn close(&self, limit: Duration) -> bool {
-        drop(self.take_linked());
+        drop(self.at_hand().take());
         let engine = async {
             match self.0.engine.get() {
                 Some(engine) => engine.close(limit).await,
@@ -174,26 +234,57 @@ impl Cloud {
             }
         };
         let own = self.0.tasks.close(self.0.client.clock(), limit);
-        let (auth, engine, own) = tokio::join!(self.0.auth.close(limit), engine, own);
-        auth && engine && own
+        let live = async {
+            match self.0.realtime.get() {
+                Some(realtime) => realtime.close(limit).await,
+                None => true,
+            }
+        };
+        let (auth, engine, own, live) = tokio::join!(self.0.auth.close(limit), engine, own, live);
+        auth && engine && own && live
     }
 
     fn user(&self) -> Result<User, Error> {
         self.0.auth.status().user().cloned().ok_or_else(|| Error::new(SIGN_IN_FIRST))
     }
 
+    fn live<T>(&self, look: impl FnOnce(&Live) -> T) -> Option<T> {
+        self.at_hand().as_ref().and_then(|linked| linked.live.as_ref()).map(look)
+    }
+
     fn at_hand(&self) -> MutexGuard<'_, Option<Linked>> {
         self.0.linked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `workspace` the one at hand; the sync of the one before ends.
-    pub(crate) fn set_linked(&self, workspace: Workspace, sync: Option<StopSync>) {
-        *self.at_hand() = Some(Linked { workspace, _sync: sync });
+    /// Makes `workspace` the one at hand. What follows it live goes on when it was at hand before.
+    pub(crate) async fn set_linked(&self, workspace: Workspace, sync: Option<StopSync>) {
+        let _alone = self.0.linking.lock().await;
+        let before = self.at_hand().take();
+        let live = match before {
+            Some(Linked { workspace: same, live: Some(live), .. }) if same.id() == workspace.id() => Some(live),
+            Some(Linked { live: Some(live), .. }) => {
+                live.end(self.0.client.clock()).await;
+                None
+            }
+            _ => None,
+        };
+        let live = match (live, self.0.config.live) {
+            (Some(live), _) => Some(live),
+            (None, LiveUpdates::On) => Some(Live::start(self, &workspace).await),
+            (None, LiveUpdates::Off) => None,
+        };
+        *self.at_hand() = Some(Linked { workspace, _sync: sync, live });
     }
 
-    /// Lets go of the workspace at hand; its sync ends.
-    pub(crate) fn take_linked(&self) -> Option<Workspace> {
-        self.at_hand().take().map(|linked| linked.workspace)
+    /// Lets go of the workspace at hand: its sync ends, its channels are left.
+    pub(crate) async fn let_go(&self) -> Option<Workspace> {
+        let _alone = self.0.linking.lock().await;
+        let linked = self.at_hand().take();
+        let Linked { workspace, live, .. } = linked?;
+        if let Some(live) = live {
+            live.end(self.0.client.clock()).await;
+        }
+        Some(workspace)
     }
 }
 

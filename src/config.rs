@@ -29,6 +29,19 @@ pub struct Config {
     pub sync_interval: Duration,
     /// Between two reports of one's own presence. Default: 60 s.
     pub presence_interval: Duration,
+    /// Whether a linked workspace is followed live. Default: on.
+    pub live: LiveUpdates,
+}
+
+/// Whether a linked workspace is followed live, over a WebSocket beside the polling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LiveUpdates {
+    /// What happens elsewhere arrives at once, and polling steps back while it does.
+    #[default]
+    On,
+    /// Polling alone: no socket is ever opened for a workspace.
+    Off,
 }
 
 impl Config {
@@ -40,6 +53,7 @@ impl Config {
             auto_login: true,
             sync_interval: Duration::from_secs(30),
             presence_interval: Duration::from_secs(60),
+            live: LiveUpdates::On,
         }
     }
 
@@ -76,6 +90,9 @@ impl Sources<'_> {
         let mut config = Config::new(url.expose_secret(), key);
         // Only exactly "false" turns it off, as documented.
         config.auto_login = self.text("AUTO_LOGIN").await?.is_none_or(|text| text.expose_secret() != "false");
+        if self.text("LIVE").await?.is_some_and(|text| text.expose_secret() == "false") {
+            config.live = LiveUpdates::Off;
+        }
         if let Some(interval) = self.milliseconds("SYNC_INTERVAL").await? {
             config.sync_interval = interval;
         }

@@ -24,16 +24,19 @@
 //! | [`Cloud`], [`CloudBuilder`]            | opens everything together, closes it without signing out     |
 //! | [`config`]                             | environment > secret store > the host's defaults             |
 //! | [`Status`], [`CloudEvent`]             | one snapshot for a UI, and what changes it                   |
+//! | [`LiveEvent`], [`Teammate`]            | what happens elsewhere, and who is there                     |
 //! | [`auth`] ([`cloud_auth`])              | sign-up, sign-in, the session, the secret stores             |
-//! | [`sync`] ([`cloud_sync`])              | links, workspace state, conversations                        |
+//! | [`sync`] ([`cloud_sync`])              | links, workspace state, conversations, members               |
 //! | [`agents`] ([`cloud_agents`])          | cloud agents and models                                      |
-//! | [`realtime`] ([`cloud_realtime`])      | the live protocol                                            |
+//! | [`realtime`] ([`cloud_realtime`])      | channels of one's own: row changes, broadcasts, presence     |
 //! | [`client`] ([`cloud_client`])          | tables, functions and event streams, for what is not covered |
 mod builder;
 mod cloud;
 pub mod config;
 mod events;
+mod live;
 mod status;
+mod team;
 mod wiring;
 
 pub use cloud_agents as agents;
@@ -42,7 +45,10 @@ pub use cloud_client as client;
 pub use cloud_realtime as realtime;
 pub use cloud_sync as sync;
 
-pub use crate::{builder::CloudBuilder, cloud::Cloud, config::Config, events::CloudEvent, status::Status};
+pub use crate::{
+    builder::CloudBuilder, cloud::Cloud, config::Config, events::CloudEvent, live::LiveEvent, status::Status,
+    team::Teammate,
+};
 pub use cloud_client::{Error, ErrorCode, ErrorKind};
 /// What secrets come in, so that a host needs no crate of its own to name it.
 pub use secrecy::{ExposeSecret, SecretString};

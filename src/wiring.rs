@@ -9,7 +9,7 @@ use std::{
 use cloud_auth::events::{AuthChange, AuthEvent};
 use cloud_client::events::{Heard, Listener};
 use cloud_sync::{
-    AutoSync, Engine, Workspace,
+    AutoSync, Engine, SyncEvent, SyncState, Workspace,
     link::{LinkRecord, SyncConfig},
 };
 
@@ -21,8 +21,12 @@ pub(crate) fn follow_session(cloud: &Cloud) {
     forward(cloud, events, CloudEvent::Auth, |cloud, event: AuthEvent| async move {
         match event.change {
             AuthChange::SignedIn { .. } => take_up_link(&cloud).await,
-            AuthChange::SignedOut { .. } => drop(cloud.take_linked()),
+            AuthChange::SignedOut { .. } => drop(cloud.let_go().await),
             _ => {}
+        }
+        // Whatever happened to the session: the live connection looks at its token now (R7).
+        if let Some(realtime) = cloud.0.realtime.get() {
+            realtime.session_changed();
         }
     });
     // The session began before anybody listened: a stored login may be taken up already.
@@ -38,7 +42,14 @@ pub(crate) fn follow_session(cloud: &Cloud) {
 
 /// Passes the events of syncing on.
 pub(crate) fn follow_sync(cloud: &Cloud, engine: &Engine) {
-    forward(cloud, engine.events(), CloudEvent::Sync, |_, _| async {});
+    forward(cloud, engine.events(), CloudEvent::Sync, |cloud, event: SyncEvent| async move {
+        // The cloud was reached: a live connection that waits before its next attempt need not wait any more.
+        if let (SyncEvent::State { state: SyncState::Synced, .. }, Some(realtime)) = (event, cloud.0.realtime.get())
+            && !realtime.status().is_live()
+        {
+            realtime.wake();
+        }
+    });
 }
 
 fn forward<T, F>(cloud: &Cloud, mut events: Listener<T>, wrap: fn(T) -> CloudEvent, act: fn(Cloud, T) -> F)
@@ -81,5 +92,5 @@ pub(crate) async fn keep_synced(cloud: &Cloud, workspace: &Workspace) {
     let own = Some(wanted.sync_interval_ms).filter(|interval| *interval != documented && *interval >= 1000);
     let interval = own.map_or(cloud.config().sync_interval, Duration::from_millis);
     let sync = wanted.auto_sync.then(|| workspace.keep_synced(AutoSync::default().interval(interval)));
-    cloud.set_linked(workspace.clone(), sync);
+    cloud.set_linked(workspace.clone(), sync).await;
 }

@@ -168,6 +168,20 @@ impl Running {
         self.change_user(email, |conn, user| User::confirm(conn, &user.id)).await
     }
 
+    /// Makes the person with this address a member of the demo organisation; false if there is no such person.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may still take effect.
+    pub async fn add_member(&self, email: &str) -> bool {
+        let org = self.demo.org_id.clone();
+        self.change_user(email, move |conn, user| {
+            let add = "INSERT OR IGNORE INTO org_memberships (org_id, user_id, role) VALUES (?1, ?2, 'member')";
+            conn.execute(add, [&org, &user.id]).map(|_| ())
+        })
+        .await
+    }
+
     /// Cuts every connection and refuses new ones, or lets them in again.
     pub fn set_offline(&self, offline: bool) {
         self.cloud.network.set_offline(offline);

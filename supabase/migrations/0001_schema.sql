@@ -385,6 +385,26 @@ grant all on all tables in schema public to service_role;
 do $$ begin
     if exists (select from pg_publication where pubname = 'supabase_realtime') then
         alter publication supabase_realtime add table public.workspaces, public.conversations, public.messages,
-            public.workspace_members, public.activity_feed, public.workspace_files;
+            public.workspace_members, public.activity_feed, public.workspace_files, public.cloud_agents;
+    end if;
+end $$;
+
+-- Who may join the private channel of a workspace, `workspace:<id>`: whoever is in it. Any other topic is nobody's.
+create function private.in_topic(topic text) returns boolean
+language sql stable security definer set search_path = '' as $$
+    select case
+        when topic ~ '^workspace:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+        then private.in_workspace(substr(topic, 11)::uuid)
+        else false
+    end
+$$;
+
+-- Presence, typing and broadcasts are rows of the Realtime service's own table for as long as a policy is asked.
+do $$ begin
+    if to_regclass('realtime.messages') is not null then
+        create policy hear on realtime.messages for select to authenticated
+            using (private.in_topic((select realtime.topic())));
+        create policy speak on realtime.messages for insert to authenticated
+            with check (private.in_topic((select realtime.topic())));
     end if;
 end $$;

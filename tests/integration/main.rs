@@ -3,5 +3,6 @@
 mod app;
 mod failures;
 mod life;
+mod live;
 mod storage;
 mod tables;

@@ -44,6 +44,8 @@ mod python;
 #[cfg(unix)]
 #[path = "../../cloud-sync/tests/integration/state.rs"]
 mod state;
+#[cfg(unix)]
+mod topics;
 mod tus_server;
 #[cfg(unix)]
 mod writers;

@@ -73,6 +73,13 @@ const STEPS: &[Step] = &[
             variables: NONE,
         },
     },
+    Step {
+        name: "live_team",
+        work: Work::Cargo {
+            arguments: &["run", "--quiet", "--example", "live_team", "--", "--lines", "3"],
+            variables: NONE,
+        },
+    },
     Step { name: "fuzz", work: Work::Fetched { program: "cargo-fuzz", arguments: &["xtask", "fuzz"] } },
     Step {
         name: "deny",

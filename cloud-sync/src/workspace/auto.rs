@@ -15,7 +15,7 @@ pub struct AutoSync {
     pub interval: Duration,
     /// From a local change to its push. Default: 5 s.
     pub debounce: Duration,
-    /// From a message to its push; those that come together go together. Default: 50 ms.
+    /// Between two pushes of messages: the first goes at once, those that follow closely go together. Default: 50 ms.
     pub message_delay: Duration,
     /// Between two syncs while hints come in as things happen (see [`Workspace::set_live`]). Default: 5 min.
     pub live_interval: Duration,
@@ -45,7 +45,7 @@ impl AutoSync {
         self
     }
 
-    /// Sets the time from a message to its push.
+    /// Sets the time between two pushes of messages.
     pub fn message_delay(mut self, delay: Duration) -> Self {
         self.message_delay = delay;
         self
@@ -62,6 +62,8 @@ impl AutoSync {
 const LIVE_INTERVAL: Duration = Duration::from_secs(300);
 /// The longest pause after failures.
 const PAUSE_LIMIT: Duration = Duration::from_secs(300);
+/// And the shortest.
+const PAUSE_FLOOR: Duration = Duration::from_millis(500);
 /// From a hint to the pull: what happens together is pulled together.
 const GATHER: Duration = Duration::from_millis(25);
 
@@ -78,9 +80,10 @@ impl Workspace {
         self.scope.context.tasks.spawn(async move {
             // At once, then from time to time.
             let mut agenda = Agenda::starting(clock.monotonic());
+            let mut live = cell.is_live();
             loop {
                 let now = clock.monotonic();
-                let regular = if cell.is_live() { when.live_interval } else { when.interval };
+                let regular = if live { when.live_interval } else { when.interval };
                 tokio::select! {
                     biased;
                     () = own.cancelled() => return,
@@ -93,6 +96,13 @@ impl Workspace {
                         continue;
                     }
                     () = cell.hinted.notified() => {
+                        let was_live = std::mem::replace(&mut live, cell.is_live());
+                        match (was_live, live) {
+                            (false, true) => agenda.reached(now),
+                            // Everybody else of this cloud may have lost it at the same moment.
+                            (true, false) => agenda.take_over(now, when.interval, random.fraction()),
+                            _ => {}
+                        }
                         agenda.hinted(now);
                         continue;
                     }
@@ -116,7 +126,7 @@ impl Workspace {
                     tracing::debug!(code = %error.code(), "sync failed");
                     workspace.scope.want_everything();
                 }
-                agenda.done(clock.monotonic(), work, result.is_ok(), when.interval, random.fraction());
+                agenda.done(clock.monotonic(), work, result.is_ok(), random.fraction());
             }
         });
         StopSync(stop)
@@ -143,6 +153,8 @@ struct Agenda {
     push: Option<Duration>,
     /// Messages wait for this moment.
     send: Option<Duration>,
+    /// When messages were sent last.
+    sent: Option<Duration>,
     /// Hints wait for this moment.
     pull: Option<Duration>,
     failures: u32,
@@ -152,19 +164,32 @@ struct Agenda {
 
 impl Agenda {
     const fn starting(now: Duration) -> Self {
-        Self { last: None, push: None, send: None, pull: None, failures: 0, rest: now }
+        Self { last: None, push: None, send: None, sent: None, pull: None, failures: 0, rest: now }
     }
 
     fn changed(&mut self, now: Duration, debounce: Duration) {
         self.push.get_or_insert(now.saturating_add(debounce));
     }
 
+    /// The first message goes at once; those that follow closely go together.
     fn appended(&mut self, now: Duration, delay: Duration) {
-        self.send.get_or_insert(now.saturating_add(delay));
+        let earliest = self.sent.map_or(now, |sent| sent.saturating_add(delay));
+        self.send.get_or_insert(earliest.max(now));
+    }
+
+    /// The cloud was reached in another way: what failed before need not wait.
+    fn reached(&mut self, now: Duration) {
+        (self.failures, self.rest) = (0, now);
     }
 
     fn hinted(&mut self, now: Duration) {
         self.pull.get_or_insert(now + GATHER);
+    }
+
+    /// Regular syncs take the place of hints, the first one within an interval.
+    fn take_over(&mut self, now: Duration, interval: Duration, fraction: f64) {
+        let as_if = now.saturating_add(interval.mul_f64(fraction)).saturating_sub(interval);
+        self.last = self.last.map(|last| last.max(as_if));
     }
 
     fn regular(&self, interval: Duration) -> Duration {
@@ -186,15 +211,17 @@ impl Agenda {
         }
     }
 
-    fn done(&mut self, now: Duration, work: Work, well: bool, interval: Duration, fraction: f64) {
+    fn done(&mut self, now: Duration, work: Work, well: bool, fraction: f64) {
         let (whole, sent) = (work == Work::Sync, work != Work::Pull);
         self.pull = None;
         if well {
-            self.send = self.send.filter(|_| !sent);
+            if sent {
+                (self.send, self.sent) = (None, Some(now));
+            }
             (self.failures, self.rest) = (0, now);
         } else {
             self.failures = self.failures.saturating_add(1);
-            self.rest = now.saturating_add(backoff(self.failures, interval, fraction));
+            self.rest = now.saturating_add(backoff(self.failures, fraction));
         }
         if whole && well {
             (self.last, self.push) = (Some(now), None);
@@ -202,11 +229,11 @@ impl Agenda {
     }
 }
 
-/// Full jitter above a floor of one second, growing with `failures` from the interval to five minutes.
-fn backoff(failures: u32, interval: Duration, fraction: f64) -> Duration {
-    let top =
-        interval.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX)).min(PAUSE_LIMIT.max(interval));
-    Duration::from_secs(1) + top.mul_f64(fraction)
+/// Full jitter above a floor of half a second, doubling with `failures` up to five minutes: a short break is over soon, and a
+/// long one costs little.
+fn backoff(failures: u32, fraction: f64) -> Duration {
+    let top = Duration::from_secs(1_u64.checked_shl(failures.min(16)).unwrap_or(u64::MAX)).min(PAUSE_LIMIT);
+    PAUSE_FLOOR + top.mul_f64(fraction)
 }
 
 /// Ends the syncing of [`Workspace::keep_synced`] when dropped.
@@ -235,7 +262,7 @@ mod tests {
 
     fn synced(now: Duration) -> Agenda {
         let mut agenda = Agenda::starting(now);
-        agenda.done(now, Work::Sync, true, REGULAR, 0.5);
+        agenda.done(now, Work::Sync, true, 0.5);
         agenda
     }
 
@@ -247,7 +274,7 @@ mod tests {
             agenda.hinted(at(second));
         }
         assert_eq!(agenda.next(REGULAR), at(1) + GATHER, "a hint does not wait for the debounce");
-        agenda.done(at(2), Work::Pull, true, REGULAR, 0.5);
+        agenda.done(at(2), Work::Pull, true, 0.5);
         assert_eq!(agenda.next(REGULAR), at(6), "and does not take the place of the push");
         assert_eq!(agenda.work(at(6), REGULAR), Work::Sync);
     }
@@ -264,23 +291,36 @@ mod tests {
     fn messages_do_not_wait_for_the_debounce_and_are_kept_in_mind_until_sent() {
         let mut agenda = synced(at(0));
         agenda.changed(at(1), DEBOUNCE);
-        agenda.appended(at(1), GATHER);
-        assert_eq!(agenda.next(REGULAR), at(1) + GATHER);
+        agenda.appended(at(1), at(2));
+        assert_eq!(agenda.next(REGULAR), at(2), "the sync has sent messages, too: two seconds after it");
         agenda.hinted(at(1));
-        agenda.done(at(1), Work::Pull, true, REGULAR, 0.5);
-        assert_eq!(agenda.next(REGULAR), at(1) + GATHER, "a pull sends nothing");
+        agenda.done(at(1), Work::Pull, true, 0.5);
+        assert_eq!(agenda.next(REGULAR), at(2), "a pull sends nothing");
         assert_eq!(agenda.work(at(2), REGULAR), Work::Send);
-        agenda.done(at(2), Work::Send, false, REGULAR, 0.5);
+        agenda.done(at(2), Work::Send, false, 0.5);
         assert_eq!(agenda.work(at(3), REGULAR), Work::Send, "after a failure they wait still");
-        agenda.done(at(3), Work::Send, true, REGULAR, 0.5);
+        agenda.done(at(3), Work::Send, true, 0.5);
         assert_eq!(agenda.next(REGULAR), at(6), "sent");
+        agenda.appended(at(3), at(2));
+        assert_eq!(agenda.next(REGULAR), at(5), "those that follow closely go together");
+        agenda.done(at(6), Work::Sync, true, 0.5);
+        agenda.appended(at(20), at(2));
+        assert_eq!(agenda.next(REGULAR), at(20), "and a single one at once");
     }
 
     #[test]
-    fn when_hints_cease_the_regular_sync_is_due_at_once() {
-        let agenda = synced(at(0));
-        assert_eq!(agenda.next(LIVE_INTERVAL), LIVE_INTERVAL);
-        assert_eq!(agenda.next(REGULAR), REGULAR, "long past, a minute after the last sync");
+    fn when_hints_cease_the_regular_sync_comes_within_an_interval_and_not_for_all_at_once() {
+        for (fraction, due) in [(0.0, 100), (0.5, 115), (0.9, 127)] {
+            let mut agenda = synced(at(0));
+            assert_eq!(agenda.next(LIVE_INTERVAL), LIVE_INTERVAL);
+            agenda.take_over(at(100), REGULAR, fraction);
+            assert_eq!(agenda.next(REGULAR), at(due));
+            agenda.appended(at(100), GATHER);
+            assert_eq!(agenda.next(REGULAR), at(100), "what is written here does not wait for that");
+        }
+        let mut agenda = synced(at(99));
+        agenda.take_over(at(100), REGULAR, 0.0);
+        assert_eq!(agenda.next(REGULAR), at(129), "nothing is missed yet");
     }
 
     #[test]
@@ -289,11 +329,13 @@ mod tests {
         for failure in 0..4_u64 {
             let now = at(100 * (failure + 1));
             agenda.hinted(now);
-            agenda.done(now, Work::Pull, false, REGULAR, 0.5);
+            agenda.done(now, Work::Pull, false, 0.5);
             agenda.hinted(now);
             agenda.changed(now, Duration::ZERO);
-            assert!(agenda.next(REGULAR) > now + at(15 << failure), "failure {failure}");
+            assert!(agenda.next(REGULAR) > now + at(1 << failure), "failure {failure}");
         }
+        agenda.reached(at(500));
+        assert_eq!(agenda.next(REGULAR), at(500), "but a cloud that is live again is asked at once");
     }
 
     proptest! {
@@ -307,9 +349,9 @@ mod tests {
                     0 => agenda.changed(now, DEBOUNCE),
                     1 => agenda.hinted(now),
                     2 => agenda.appended(now, GATHER),
-                    3 => agenda.done(now, Work::Sync, true, interval, 0.9),
-                    4 => agenda.done(now, Work::Send, false, interval, 0.9),
-                    _ => agenda.done(now, Work::Pull, true, interval, 0.9),
+                    3 => agenda.done(now, Work::Sync, true, 0.9),
+                    4 => agenda.done(now, Work::Send, false, 0.9),
+                    _ => agenda.done(now, Work::Pull, true, 0.9),
                 }
                 prop_assert!(agenda.next(interval) <= now + interval.max(PAUSE_LIMIT) + at(1));
             }
@@ -317,8 +359,8 @@ mod tests {
 
         #[test]
         fn o11_a_pause_is_never_zero_and_never_endless(failures: u32, fraction in 0.0_f64..1.0) {
-            let pause = backoff(failures, Duration::from_secs(30), fraction);
-            prop_assert!(pause >= Duration::from_secs(1) && pause <= PAUSE_LIMIT + Duration::from_secs(1));
+            let pause = backoff(failures, fraction);
+            prop_assert!(pause >= PAUSE_FLOOR && pause <= PAUSE_LIMIT + PAUSE_FLOOR);
         }
     }
 }

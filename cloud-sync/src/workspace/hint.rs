@@ -36,6 +36,20 @@ pub enum Hint {
     Everything,
 }
 
+/// What a hint was worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Heard {
+    /// It tells of something that is not here yet: a pull follows.
+    News,
+    /// It is here already; a pull was faster.
+    Known,
+    /// This device wrote it: one's own write comes back as a hint, too.
+    Own,
+    /// It belongs to another workspace.
+    Foreign,
+}
+
 /// What hints have asked for and no pull has answered yet.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -77,14 +91,13 @@ impl Workspace {
     /// # Cancel safety
     ///
     /// A hint that was dropped is found by the next regular sync.
-    /// `false` when what it tells of is here already: one's own write comes back as a hint, too.
-    pub async fn hint(&self, hint: Hint) -> bool {
+    pub async fn hint(&self, hint: Hint) -> Heard {
         // A store that cannot be read is the sync's to report.
-        let is_news = !self.knows(&hint).await.unwrap_or(false);
-        if is_news {
+        let heard = self.knows(&hint).await.unwrap_or(Heard::News);
+        if heard == Heard::News {
             self.scope.cell().want(|wanted| wanted.add(hint));
         }
-        is_news
+        heard
     }
 
     /// Says whether hints come in as things happen. While they do, the regular sync steps back to
@@ -93,20 +106,25 @@ impl Workspace {
         self.scope.cell().set_live(live);
     }
 
-    /// Whether what the hint tells of is here, or is none of this workspace's.
-    async fn knows(&self, hint: &Hint) -> Result<bool, Error> {
+    async fn knows(&self, hint: &Hint) -> Result<Heard, Error> {
         let link = self.scope.link;
         match hint.clone() {
-            Hint::Message { conversation, .. } if self.scope.cell().foreign().has(&conversation) => Ok(true),
+            Hint::Message { conversation, .. } if self.scope.cell().foreign().has(&conversation) => Ok(Heard::Foreign),
             Hint::Message { conversation, id } => {
                 self.scope
                     .read(move |connection| {
-                        connection
+                        let state: Option<String> = connection
                             .prepare_cached(
-                                "SELECT 1 FROM messages m JOIN conversations c ON c.id = m.conversation
-                                 WHERE c.link = ?1 AND c.cloud_id = ?2 AND m.id = ?3 AND m.seq <= c.cursor",
+                                "SELECT m.state FROM messages m JOIN conversations c ON c.id = m.conversation
+                                 WHERE c.link = ?1 AND c.cloud_id = ?2 AND m.id = ?3",
                             )?
-                            .exists(params![link, conversation, id])
+                            .query_row(params![link, conversation, id], |row| row.get(0))
+                            .optional()?;
+                        Ok(match state.as_deref() {
+                            None => Heard::News,
+                            Some("received") => Heard::Known,
+                            Some(_) => Heard::Own,
+                        })
                     })
                     .await
             }
@@ -116,11 +134,12 @@ impl Workspace {
                         let known: Option<Option<String>> = connection
                             .query_row("SELECT base_version FROM links WHERE id = ?1", [link], |row| row.get(0))
                             .optional()?;
-                        Ok(known.flatten().is_some_and(|known| known == version))
+                        let is_known = known.flatten().is_some_and(|known| known == version);
+                        Ok(if is_known { Heard::Known } else { Heard::News })
                     })
                     .await
             }
-            Hint::Everything => Ok(false),
+            Hint::Everything => Ok(Heard::News),
         }
     }
 

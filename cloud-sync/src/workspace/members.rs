@@ -63,6 +63,21 @@ pub struct Member {
     pub online: bool,
 }
 
+impl Member {
+    /// Somebody of whom nothing else is known.
+    pub fn new(user_id: impl Into<String>) -> Self {
+        Self {
+            user_id: user_id.into(),
+            role: "member".to_owned(),
+            display_name: None,
+            avatar_url: None,
+            last_seen_at: None,
+            place: None,
+            online: false,
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Row {
     user_id: String,

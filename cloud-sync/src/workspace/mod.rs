@@ -14,8 +14,8 @@ use cloud_client::{Error, ErrorKind};
 use rusqlite::params;
 
 pub use auto::{AutoSync, StopSync};
-pub use hint::Hint;
 pub(crate) use hint::{Foreign, Wanted};
+pub use hint::{Heard, Hint};
 pub use members::{Member, Place};
 pub use state::{Choice, Conflict, Pushed, WorkspaceState};
 
@@ -87,6 +87,15 @@ impl Workspace {
     /// `sync.bad_name` for a name that is empty, too long or holds control characters.
     pub async fn conversation(&self, name: &str) -> Result<Conversation, Error> {
         Conversation::open(self.scope.clone(), name).await
+    }
+
+    /// The conversation that the cloud knows by this id, if it is known here. No network.
+    ///
+    /// # Errors
+    ///
+    /// `sync.store_failed`.
+    pub async fn conversation_with_cloud_id(&self, cloud_id: &str) -> Result<Option<Conversation>, Error> {
+        conversations::by_cloud_id(&self.scope, cloud_id).await
     }
 
     /// All conversations known here, by name. No network.

@@ -207,6 +207,11 @@ impl Server {
         self.try_psql(database, sql).unwrap_or_else(|error| panic!("{database}: {error}"))
     }
 
+    /// Runs `sql` on the database of `tables`; what it prints, or why it failed.
+    pub(crate) fn tries(&self, tables: &Tables, sql: &str) -> Result<String, String> {
+        self.try_psql(&tables.database, sql)
+    }
+
     fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database, "-h"]);

@@ -21,3 +21,16 @@ create function auth.uid() returns uuid
 language sql stable as $$
     select (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid
 $$;
+
+-- Where the Realtime service asks whether somebody may join a private channel: it names the topic, and then tries to
+-- read and to write a row in the person's name.
+create schema realtime;
+grant usage on schema realtime to anon, authenticated, service_role;
+create table realtime.messages (topic text not null, extension text not null);
+alter table realtime.messages enable row level security;
+grant select, insert on realtime.messages to anon, authenticated, service_role;
+
+create function realtime.topic() returns text
+language sql stable as $$
+    select nullif(current_setting('realtime.topic', true), '')
+$$;
