@@ -53,7 +53,7 @@ impl Person {
         self.hears(|event| matches!(event, CloudEvent::Live(LiveEvent::Connected { .. })).then_some(())).await;
     }
 
-    async fn hears<T>(&mut self, wanted: impl Fn(CloudEvent) -> Option<T> + Send) -> T {
+    async fn hears<T>(&mut self, wanted: impl Fn(CloudEvent) -> Option<T> + Send + Sync) -> T {
         let found = async {
             loop {
                 if let Some(Heard::Event(event)) = self.events.next().await
