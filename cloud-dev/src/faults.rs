@@ -7,11 +7,12 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
+    num::NonZeroUsize,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
 
 /// The header that asks for a fault, where the server was told to listen to it.
 pub(crate) const HEADER: &str = "x-cloud-dev-fault";
@@ -49,9 +50,9 @@ impl Fault {
         let body = format!(r#"{{"message":"injected fault {}"}}"#, status.as_u16());
         Self::new(Action::Answer(Answer {
             status,
-            content_type: HeaderValue::from_static("application/json"),
-            retry_after: None,
+            headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]),
             body: body.into_bytes(),
+            piece_bytes: None,
         }))
     }
 
@@ -107,19 +108,34 @@ impl Fault {
     #[must_use]
     pub fn body(mut self, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         if let Action::Answer(answer) = &mut self.action {
-            answer.content_type = HeaderValue::from_static(content_type);
+            answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             answer.body = body.into();
+        }
+        self
+    }
+
+    /// Sends the body of an injected answer in pieces of so many bytes, each as a chunk of its own. Default: whole.
+    #[must_use]
+    pub fn in_pieces(mut self, bytes: usize) -> Self {
+        if let Action::Answer(answer) = &mut self.action {
+            answer.piece_bytes = NonZeroUsize::new(bytes);
+        }
+        self
+    }
+
+    /// Adds a header to an injected answer; a text that no header can carry is left out.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, text: &str) -> Self {
+        if let (Action::Answer(answer), Ok(value)) = (&mut self.action, HeaderValue::from_str(text)) {
+            answer.headers.insert(name, value);
         }
         self
     }
 
     /// Adds a `Retry-After` header with exactly this text to an injected answer.
     #[must_use]
-    pub fn retry_after(mut self, text: &str) -> Self {
-        if let Action::Answer(answer) = &mut self.action {
-            answer.retry_after = HeaderValue::from_str(text).ok();
-        }
-        self
+    pub fn retry_after(self, text: &str) -> Self {
+        self.header("retry-after", text)
     }
 
     fn new(action: Action) -> Self {
@@ -146,9 +162,10 @@ pub(crate) enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) content_type: HeaderValue,
-    pub(crate) retry_after: Option<HeaderValue>,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+    /// The length of the pieces it goes out in.
+    pub(crate) piece_bytes: Option<NonZeroUsize>,
 }
 
 /// The fault layer of one server.
@@ -324,7 +341,7 @@ mod tests {
         assert_eq!(deaf.offer(&Method::GET, "/", &headers), Ok(None));
         let action = Faults::new(true, None).offer(&Method::GET, "/", &headers).unwrap();
         let Some(Action::Answer(answer)) = action else { panic!("{action:?}") };
-        assert_eq!((answer.status.as_u16(), answer.retry_after.unwrap().to_str().unwrap()), (429, "soon"));
+        assert_eq!((answer.status.as_u16(), answer.headers["retry-after"].to_str().unwrap()), (429, "soon"));
         for bad in ["", "status", "status=99", "cut=x", "html=1", "status=503; what"] {
             headers.insert(HEADER, HeaderValue::from_static(bad));
             assert_eq!(Faults::new(true, None).offer(&Method::GET, "/", &headers), Err(()), "{bad}");

@@ -4,7 +4,7 @@
 //! machine, whatever name it resolved) → faults → API key → service → CORS and id headers → answer.
 //! Nothing here looks at a body. Wire source: Kong answers of a Supabase project; Fetch, CORS protocol.
 
-use std::{pin::pin, sync::Arc};
+use std::{convert::Infallible, pin::pin, sync::Arc};
 
 use axum::{
     Json,
@@ -19,8 +19,7 @@ use http::{
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
         ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-        ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, DATE, HOST, ORIGIN,
-        RETRY_AFTER, VARY,
+        ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, DATE, HOST, ORIGIN, VARY,
     },
 };
 use serde_json::json;
@@ -243,11 +242,16 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
 }
 
 fn injected(answer: Answer) -> Response {
-    let mut response = (answer.status, answer.body).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, answer.content_type);
-    if let Some(text) = answer.retry_after {
-        response.headers_mut().insert(RETRY_AFTER, text);
-    }
+    let Answer { status, headers, body, piece_bytes } = answer;
+    let body = match piece_bytes {
+        None => Body::from(body),
+        Some(bytes) => {
+            let pieces: Vec<_> = body.chunks(bytes.get()).map(|piece| Ok::<_, Infallible>(piece.to_vec())).collect();
+            Body::from_stream(stream::iter(pieces))
+        }
+    };
+    let mut response = (status, body).into_response();
+    response.headers_mut().extend(headers);
     response
 }
 

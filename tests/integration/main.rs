@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "a test fails by panicking, and has no API")]
 mod app;
 mod failures;
+mod functions;
 mod life;
 mod live;
 mod storage;

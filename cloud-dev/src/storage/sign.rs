@@ -21,7 +21,7 @@ use super::{
     upload::{self, Claim},
 };
 use crate::{
-    cloud::{self, Cloud},
+    cloud::Cloud,
     core::{
         Identity,
         jwt::{self, JwtError},
@@ -99,7 +99,7 @@ pub(super) async fn offer_upload(cloud: &Cloud, parts: &Parts, place: Place) -> 
     let claim = Claim { owner: asker::owner(&identity), identity, place, upsert: content::upsert(&parts.headers) };
     let (asked, claimed) = (claim.clone(), claim);
     cloud.db.call(move |conn| upload::admit(conn, &asked)).await?;
-    let now = cloud::now_seconds();
+    let now = cloud.now_seconds();
     let claims = json!({
         "url": claimed.place.path(),
         "scope": UPLOAD,
@@ -134,7 +134,7 @@ pub(super) fn upload_claim(cloud: &Cloud, token: &str, place: Place) -> Result<C
 }
 
 fn redeem(cloud: &Cloud, token: &str, scope: &str, place: &Place) -> Result<Value, StorageError> {
-    check(&secret(cloud), token, scope, place, cloud::now_seconds())
+    check(&secret(cloud), token, scope, place, cloud.now_seconds())
 }
 
 fn check(secret: &[u8], token: &str, scope: &str, place: &Place, now: i64) -> Result<Value, StorageError> {
@@ -144,7 +144,7 @@ fn check(secret: &[u8], token: &str, scope: &str, place: &Place, now: i64) -> Re
 }
 
 fn address(cloud: &Cloud, place: &Place, expires: i64) -> String {
-    let now = cloud::now_seconds();
+    let now = cloud.now_seconds();
     let claims = json!({ "url": place.path(), "scope": DOWNLOAD, "iat": now, "exp": now.saturating_add(expires) });
     format!("/object/sign/{}?token={}", place.path(), jwt::sign(&secret(cloud), &claims))
 }

@@ -1,4 +1,6 @@
-//! Files through the public API: both ways, over cuts, restarts and tokens that end.
+//! Files through the public API: both ways, over cuts, restarts and tokens that end; `vectors` are the published cases.
+mod vectors;
+
 use std::{
     sync::{
         Arc,
@@ -7,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use cloud_dev::{Fault, Running};
+use cloud_dev::{CloudDev, Fault, Running};
 use cloud_sdk::{
     Cloud,
     client::storage::{Bucket, Content, ObjectName, UploadOptions},
 };
 
-use crate::app::{App, cloud, stop};
+use crate::app::{App, stop};
 
 const STORAGE: &str = "/storage/v1/";
 /// More than two chunks of the resumable upload, and no round number.
@@ -33,7 +35,11 @@ struct Files {
 
 impl Files {
     async fn open() -> Self {
-        let server = cloud().await;
+        Self::with(CloudDev::builder()).await
+    }
+
+    async fn with(builder: cloud_dev::Builder) -> Self {
+        let server = builder.start().await.unwrap();
         let app = App::new(&server);
         let cloud = app.start_signed_in(&server.demo().people[0]).await;
         let bucket = cloud.client().storage().bucket(server.demo().bucket.clone());
