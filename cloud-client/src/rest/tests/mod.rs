@@ -71,6 +71,7 @@ fn values_are_quoted_by_the_place_they_stand_in() {
     }
 }
 
+/// Vector 29 among them.
 #[test]
 fn every_operator_has_its_word_and_its_opposite() {
     let cases = [
@@ -118,6 +119,7 @@ fn every_operator_has_its_word_and_its_opposite() {
     assert_eq!(words.collect::<Vec<_>>(), ["eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch"]);
 }
 
+/// Vector 31.
 #[test]
 fn a_cursor_survives_the_query_string() {
     let query = table().select(["id"]).gt("created_at", "2023-03-23T15:50:30.511743+00:00").url_query();

@@ -17,7 +17,7 @@ const fn key_to(name: &'static str, columns: &'static [&'static str], target: &'
 const INT: PgType = PgType::Int4;
 const TEXT: PgType = PgType::Text;
 
-pub(super) static TABLES: [Table; 9] = [
+pub(super) static TABLES: [Table; 10] = [
     Table {
         security: Security {
             enabled: true,
@@ -46,6 +46,7 @@ pub(super) static TABLES: [Table; 9] = [
     table("empty", &[Column::new("id", PgType::Int8).required()], &["id"]),
     table("languages", &[Column::new("name", TEXT).required(), Column::new("rank", INT)], &["name"]),
     table("loose", &[Column::new("a", TEXT), Column::new("b", TEXT).or(Fallback::Text("default"))], &[]),
+    table("pairs", &[Column::new("a", INT).required(), Column::new("b", INT).required()], &["a", "b"]),
     table("clients", &[Column::new("id", INT).required(), Column::new("name", TEXT)], &["id"]),
     Table {
         foreign_keys: &[

@@ -68,6 +68,15 @@ fn columns_choose_keys_and_missing_ones_become_null_or_default() {
     let default = cloud.send(Method::POST, "loose?columns=%22a%22,%22b%22", prefer, r#"[{"a":"1"}]"#);
     assert_eq!(default.body, json!([{"a": "1", "b": "default"}]));
     assert_eq!(default.header("preference-applied"), Some("missing=default, return=representation"));
+    let merged = cloud.send(
+        Method::POST,
+        "languages?columns=name,rank&select=name,rank",
+        "resolution=merge-duplicates, missing=default, return=representation",
+        r#"[{"name":"Java","rank":5,"extra":1},{"name":"Zig"}]"#,
+    );
+    let applied = "resolution=merge-duplicates, missing=default, return=representation";
+    assert_eq!((merged.status, merged.header("preference-applied")), (201, Some(applied)));
+    assert_eq!(merged.body, json!([{"name": "Java", "rank": 5}, {"name": "Zig", "rank": null}]));
     let unknown = cloud.send(Method::POST, "loose?columns=helicopter", "", r#"[{"a":"1"}]"#);
     assert_eq!((unknown.status, unknown.code()), (400, "PGRST204"));
     assert_eq!(unknown.body["message"], "Could not find the 'helicopter' column of 'loose' in the schema cache");
@@ -135,7 +144,13 @@ fn a_put_names_exactly_its_key() {
         let reply = cloud.send(Method::PUT, &format!("languages?{query}"), "", body);
         assert_eq!((reply.status, reply.code()), (405, "PGRST105"), "{query}");
     }
-    assert_eq!(cloud.send(Method::PUT, "languages?name=eq.Go&limit=1", "", body).code(), "PGRST114");
+    let half = cloud.send(Method::PUT, "pairs?a=eq.1", "", r#"{"a":1,"b":2}"#);
+    assert_eq!((half.status, half.code()), (405, "PGRST105"));
+    let message = "Filters must include all and only primary key columns with 'eq' operators";
+    assert_eq!(half.body["message"], message);
+    assert_eq!(cloud.send(Method::PUT, "pairs?a=eq.1&b=eq.2", "", r#"{"a":1,"b":2}"#).status, 201);
+    let limited = cloud.send(Method::PUT, "languages?name=eq.Go&limit=1", "", body);
+    assert_eq!((limited.status, limited.code()), (400, "PGRST114"));
     assert_eq!(cloud.send(Method::PUT, "languages?name=eq.C", "", body).code(), "PGRST115");
     assert_eq!(cloud.send(Method::PUT, "languages?name=eq.Go", "", body).status, 201);
     assert_eq!(cloud.send(Method::PUT, "languages?name=eq.Go", "", body).status, 204);

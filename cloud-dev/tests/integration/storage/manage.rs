@@ -1,4 +1,4 @@
-//! Buckets and their contents: limited, listed, signed, moved, removed.
+//! Buckets and their contents: limited, listed, signed, moved, removed. Numbers are those of the published cases.
 
 use cloud_dev::CloudDev;
 use reqwest::Method;
@@ -12,6 +12,7 @@ fn names(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect()
 }
 
+/// Vectors 3 and 6.
 #[tokio::test]
 async fn a_bucket_has_limits_of_its_own() {
     let files = Files::start().await;
@@ -40,6 +41,7 @@ async fn a_bucket_has_limits_of_its_own() {
     assert_eq!(theirs.text_at("/code"), "NoSuchBucket");
 }
 
+/// Vector 10.
 #[tokio::test]
 async fn a_folder_lists_what_is_directly_in_it() {
     let files = Files::start().await;
@@ -87,6 +89,7 @@ async fn a_folder_lists_what_is_directly_in_it() {
     assert_eq!((missing.status, missing.text.as_str()), (200, "[]"));
 }
 
+/// Vectors 10 and 11.
 #[tokio::test]
 async fn a_cursor_visits_every_object_once() {
     let files = Files::start().await;
@@ -125,11 +128,16 @@ async fn a_cursor_visits_every_object_once() {
             assert_eq!(seen, expected, "{delimiter} {column} {order} {limit}");
         }
     }
+    for (prefix, found) in [("%", vec![]), ("_", vec![]), ("D1", vec![]), ("d", vec!["d1/x", "d1/y", "d2/z"])] {
+        let page = files.json("/storage/v1/object/list-v2/b", json!({ "prefix": prefix })).await.json();
+        assert_eq!(names(&page["objects"]), found, "{prefix}");
+    }
     let some = files.json("/storage/v1/object/list-v2/b", json!({ "prefix": "d1" })).await.json();
     assert_eq!(names(&some["objects"]), ["d1/x", "d1/y"]);
     assert_eq!((&some["hasNext"], &some["folders"]), (&json!(false), &json!([])));
 }
 
+/// Vector 12.
 #[tokio::test]
 async fn removing_many_says_what_went() {
     let directory = tempfile::tempdir().unwrap();
@@ -145,6 +153,8 @@ async fn removing_many_says_what_went() {
     assert_eq!(remove("workspace-files", json!([files.key("a")])).await.text, "[]");
     assert_eq!(remove("nowhere", json!(["x"])).await.text, "[]");
     assert_eq!(remove("workspace-files", json!([])).await.status, 400);
+    let nobody = files.caller.request(Method::DELETE, &format!("{OBJECT}/workspace-files"));
+    assert_eq!(send(nobody.json(&json!({ "prefixes": [files.key("b")] }))).await.status, 400);
     let one = send(files.ask(Method::DELETE, &format!("{OBJECT}/{}", files.at("b")))).await;
     assert_eq!((one.status, one.text_at("/message").as_str()), (200, "Successfully deleted"));
     let again = send(files.ask(Method::DELETE, &format!("{OBJECT}/{}", files.at("b")))).await;
@@ -152,6 +162,7 @@ async fn removing_many_says_what_went() {
     assert_eq!((files_in(directory.path()), files.get(&files.at("c")).await.text.as_str()), (1, "c"));
 }
 
+/// Vectors 13 and 14.
 #[tokio::test]
 async fn a_signed_address_needs_nothing_else() {
     let files = Files::start().await;
@@ -233,6 +244,7 @@ async fn a_public_bucket_is_read_by_anyone_and_written_by_its_maker() {
     assert_eq!(wrong.status, 401);
 }
 
+/// Vector 15.
 #[tokio::test]
 async fn a_move_takes_and_a_copy_leaves() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Objects one by one: in, out, replaced, refused, broken off, kept.
+//! Objects one by one: in, out, replaced, refused, broken off, kept. Numbers are those of the published cases.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{Files, LIST, OBJECT, files_in, refusal, refused};
 use crate::caller::{send, try_send};
 
+/// Vector 9.
 #[tokio::test]
 async fn what_goes_in_comes_out_with_its_headers() {
     let files = Files::start().await;
@@ -61,6 +62,7 @@ async fn a_page_is_never_served_as_one() {
     );
 }
 
+/// Vector 8.
 #[tokio::test]
 async fn an_object_is_replaced_only_when_that_is_asked_for() {
     let files = Files::start().await;
@@ -80,6 +82,7 @@ async fn an_object_is_replaced_only_when_that_is_asked_for() {
     }
 }
 
+/// Vectors 1, 2 and 8.
 #[tokio::test]
 async fn names_are_ascii_and_never_empty() {
     let files = Files::start().await;
@@ -95,6 +98,7 @@ async fn names_are_ascii_and_never_empty() {
     assert_eq!(files.put(&marker, "").await.status, 200);
 }
 
+/// Vectors 4 and 5.
 #[tokio::test]
 async fn objects_are_for_the_members_of_the_workspaces_organisation() {
     let files = Files::start().await;
@@ -157,6 +161,7 @@ async fn an_old_token_is_named_as_such() {
     assert_eq!(garbage.text_at("/message"), "Invalid Compact JWS");
 }
 
+/// Vector 3.
 #[tokio::test]
 async fn too_much_is_refused_and_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -174,6 +179,7 @@ async fn too_much_is_refused_and_leaves_nothing() {
     assert_eq!(files.put(&files.at("fits"), vec![b'x'; 100_000]).await.status, 200);
 }
 
+/// Vector 16.
 #[tokio::test]
 async fn a_range_is_a_part() {
     let files = Files::start().await;
@@ -187,6 +193,7 @@ async fn a_range_is_a_part() {
         ("bytes=7-", "789", "bytes 7-9/10"),
         ("bytes=-5", "56789", "bytes 5-9/10"),
         ("bytes=8-99", "89", "bytes 8-9/10"),
+        ("bytes=-99", "0123456789", "bytes 0-9/10"),
     ] {
         let part = get(range).await;
         assert_eq!(
@@ -196,12 +203,13 @@ async fn a_range_is_a_part() {
         );
         assert_eq!(part.header("content-length"), Some(text.len().to_string().as_str()));
     }
-    for range in ["bytes=10-12", "bytes=8-4", "bytes=-0", "items=0-1"] {
+    for range in ["bytes=10-12", "bytes=8-4", "bytes=-0", "bytes=-", "bytes=a-b", "items=0-1"] {
         let answer = get(range).await;
         assert_eq!((answer.status, answer.text_at("/code").as_str()), (416, "InvalidRange"), "{range}");
     }
 }
 
+/// Vector 9.
 #[tokio::test]
 async fn a_form_is_taken_as_well() {
     let files = Files::start().await;
@@ -262,6 +270,22 @@ async fn faults_hit_files_as_they_hit_everything() {
     assert_eq!(send(files.ask(Method::GET, &path)).await.status, 503);
     cloud.inject(Fault::delay(Duration::from_millis(1)).on(OBJECT));
     assert_eq!(send(files.ask(Method::GET, &path)).await.status, 200);
+}
+
+/// Vector 7.
+#[tokio::test]
+async fn a_failing_disk_is_the_services_failure_and_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = Files::with(CloudDev::builder().data_dir(directory.path())).await;
+    let place = files.at("a.txt");
+    std::fs::remove_dir_all(directory.path().join("storage")).unwrap();
+    let failed = files.put(&place, "x").await;
+    assert_eq!(refusal(&failed), refused(500, "500", "S3Error"));
+    assert_eq!(
+        (failed.text_at("/error"), failed.text_at("/message").as_str()),
+        ("Unknown error".to_owned(), "S3ServiceException")
+    );
+    assert_eq!(files.info(&place).await.text_at("/code"), "NoSuchKey");
 }
 
 #[tokio::test]

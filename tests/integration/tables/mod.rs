@@ -1,4 +1,7 @@
-//! Tables through the builder, against the embedded cloud: what is said in types is what the rows answer to.
+//! Tables through the builder, against the embedded cloud: what is said in types is what the rows answer to; `vectors` are
+//! the published cases.
+mod vectors;
+
 use cloud_dev::Running;
 use cloud_sdk::{
     Cloud,
