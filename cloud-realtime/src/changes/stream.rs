@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Bindings, Change, Decoded, Reread, RowChange};
 use crate::{
-    channel::{Channel, ChannelEvent, Events},
+    channel::{Channel, ChannelEvent, Events, GapCause},
     codec::{Content, DecodeError, Payload},
     continuity::Continuity,
     event,
@@ -75,6 +75,8 @@ impl Feed {
                     Err(error) => Some(ChangesEvent::Unreadable(error)),
                 }
             }
+            // The instance is the same behind a gap of the database, and so are its ids: no answer to a join follows.
+            ChannelEvent::Gap(GapCause::Database) => Continuity::of(event).map(ChangesEvent::Continuity),
             ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => {
                 self.bindings.left();
                 Continuity::of(event).map(ChangesEvent::Continuity)

@@ -1,13 +1,7 @@
 //! One request's view of its channel, event by event.
 
 use super::*;
-use crate::{
-    channel::{GapCause, Joined},
-    codec::Envelope,
-    join::RowEvent,
-    message::Message,
-    refs::Refs,
-};
+use crate::{channel::Joined, codec::Envelope, join::RowEvent, message::Message, refs::Refs};
 use serde_json::{Value, json};
 
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -63,6 +57,20 @@ fn r03_each_subscription_and_each_gap_is_told_between_the_rows() {
     ];
     for (place, (event, wanted)) in events.iter().enumerate() {
         assert_eq!(told(&mut feed, event), *wanted, "event {place}");
+    }
+}
+
+#[test]
+fn r03_rows_go_on_after_the_database_feed_came_back_without_a_join() {
+    let mut feed = Feed::new(&request());
+    for (event, wanted) in [
+        (joined(8), "nothing"),
+        (ChannelEvent::Live, "live"),
+        (ChannelEvent::Gap(GapCause::Database), "Gap(Database), catch up: false"),
+        (ChannelEvent::Live, "live"),
+        (change(&json!([8]), "INSERT", &json!({"id": 1})), "row 1"),
+    ] {
+        assert_eq!(told(&mut feed, &event), wanted);
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::own::{Call, Next, OwnPresence};
 use crate::{
-    channel::{Channel, ChannelEvent, Events},
+    channel::{Channel, ChannelEvent, Events, GapCause},
     codes::{PRESENCE_REFUSED, PUSH_INVALID},
     event,
     message::Push,
@@ -135,6 +135,8 @@ impl Teller {
     fn event(&mut self, event: &ChannelEvent) {
         match event {
             ChannelEvent::Joined(_) => self.own.joined(),
+            // The database's gap is none of the channel: the server still shows what it was told.
+            ChannelEvent::Gap(GapCause::Database) => {}
             ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => self.own.left(),
             // What was missed may be a join. Telling once more than needed changes nothing.
             ChannelEvent::Lagged { .. } => match self.channel.state() {
