@@ -1,7 +1,8 @@
 //! The queue between a channel and one listener: bounded, never in the way of the socket (R8).
 //!
 //! At most 1,024 events and 8 MiB wait. What does not fit pushes the oldest out, and the listener is told how many it
-//! missed before it gets the next. The writer never waits and the reader is one task.
+//! missed before it gets the next. The newest answer to a join among them is told all the same, since without the ids in
+//! it nothing that follows can be told apart. The writer never waits and the reader is one task.
 use std::{
     collections::VecDeque,
     fmt,
@@ -26,6 +27,8 @@ struct Queue {
     waiting: VecDeque<(ChannelEvent, usize)>,
     bytes: usize,
     missed: u64,
+    /// The newest answer to a join that was thrown away, unless its end was too.
+    joined: Option<Joined>,
     over: bool,
     reader: Option<Waker>,
 }
@@ -40,9 +43,18 @@ impl Queue {
         self.bytes += size;
         self.waiting.push_back((event, size));
         while self.waiting.len() > MAX_EVENTS || (self.bytes > MAX_EVENT_BYTES && self.waiting.len() > 1) {
-            let Some((_, size)) = self.waiting.pop_front() else { break };
+            let Some((oldest, size)) = self.waiting.pop_front() else { break };
             self.bytes -= size;
             self.missed += 1;
+            match oldest {
+                ChannelEvent::Joined(joined) => {
+                    self.joined = Some(joined);
+                    self.missed -= 1;
+                }
+                ChannelEvent::Gap(GapCause::Database) => {}
+                ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => self.joined = None,
+                _ => {}
+            }
         }
         self.reader.take()
     }
@@ -50,6 +62,9 @@ impl Queue {
     fn take(&mut self) -> Option<ChannelEvent> {
         if self.missed > 0 {
             return Some(ChannelEvent::Lagged { missed: std::mem::take(&mut self.missed) });
+        }
+        if let Some(joined) = self.joined.take() {
+            return Some(ChannelEvent::Joined(joined));
         }
         let (event, size) = self.waiting.pop_front()?;
         self.bytes -= size;
