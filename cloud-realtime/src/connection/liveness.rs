@@ -68,6 +68,11 @@ impl Liveness {
         self.next = now.saturating_add(HEARTBEAT);
     }
 
+    /// Whether the question after a wake is still open.
+    pub(crate) fn is_probed(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.probe)
+    }
+
     pub(crate) fn due(&self, now: Duration) -> Due {
         if now < self.at() {
             Due::Nothing

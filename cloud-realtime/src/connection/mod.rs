@@ -335,7 +335,11 @@ impl Connection {
         let pause = self.pause(now);
         let until = match verdict {
             Verdict::Retry => now.at + pause,
-            Verdict::NotBefore(wait) => now.at + now.between(wait, wait + wait.max(pause)),
+            Verdict::NotBefore(wait) => {
+                // The server's wish outlives whatever would shorten the pause.
+                self.not_before = self.not_before.max(now.at + wait);
+                now.at + now.between(wait, wait + wait.max(pause))
+            }
             // Once, at once; the second refusal in a row is final (auth never loops).
             Verdict::Renew if !self.renewed => {
                 (self.renew, self.renewed) = (true, true);
@@ -359,11 +363,14 @@ impl Connection {
             Loss::Silent | Loss::Slept | Loss::Unwanted => Return::Spread,
         };
         let useless = self.failures > 0 || way != Return::Spread;
+        // Whoever hinted at a wake was right: the socket had died before the question was answered.
+        let probed = matches!(&self.state, State::Open { life, .. } if life.is_probed());
+        let woken = loss == Loss::Slept || (probed && way == Return::Spread);
         // The counter grows with every connection that came to nothing, so that a server which drops everybody right
         // after the start is not asked at full speed for ever.
         self.failures = self.failures.saturating_add(1);
         let until = match way {
-            _ if loss == Loss::Slept => now.at + now.between(Duration::ZERO, AFTER_WAKE),
+            _ if woken => self.after_wake(now),
             Return::Spread if !useless => now.at + now.between(Duration::ZERO, SPREAD),
             Return::Spread | Return::Pause => now.at + self.pause(now),
             Return::Renew => {
@@ -402,10 +409,9 @@ impl Connection {
                 out.push(Effect::Heartbeat(reference));
             }
             State::Backoff { until } => {
-                // A wish of the server is kept; an impatient host cannot make a loop of this (B4).
-                let least = self.attempted.map_or(now.at, |at| at + BETWEEN_WAKES).max(self.not_before);
                 self.together = false;
-                *until = (*until).min(least.max(now.at + now.between(Duration::ZERO, AFTER_WAKE)));
+                let until = (*until).min(self.after_wake(now).max(self.not_before));
+                self.state = State::Backoff { until };
             }
             // An attempt that slept with the machine starts over.
             State::Acquiring { .. } | State::Connecting { .. } if slept >= LONG_SLEEP => {
@@ -414,6 +420,12 @@ impl Connection {
             }
             _ => {}
         }
+    }
+
+    /// Soon, and an impatient host cannot make a loop of this (B4).
+    fn after_wake(&self, now: Now<'_>) -> Duration {
+        let least = self.attempted.map_or(now.at, |at| at + BETWEEN_WAKES);
+        least.max(now.at + now.between(Duration::ZERO, AFTER_WAKE))
     }
 
     fn tick(&mut self, now: Now<'_>, out: &mut Vec<Effect>) {

@@ -170,6 +170,8 @@ fn a_server_that_asks_for_silence_gets_it() {
     rig.step(Event::Wanted(true));
     rig.fail(Verdict::NotBefore(s(30)));
     assert!((s(30)..=s(60)).contains(&rig.wait()));
+    rig.step(Event::Woke { slept: s(3) });
+    assert!(rig.wait() >= s(30));
 
     let mut rig = Rig::live(1);
     rig.step(Event::Limited);
@@ -189,6 +191,20 @@ fn r10_a_wake_tests_an_open_socket_replaces_a_dead_one_and_ends_a_pause() {
     assert!(matches!(rig.step(Event::Woke { slept: s(7) })[..], [Effect::Heartbeat(_)]));
     assert_eq!(rig.wait(), s(2));
     assert_eq!(rig.tick(), [Effect::Drop, Effect::Lost(Loss::Silent)]);
+    assert!(rig.wait() <= AFTER_WAKE);
+
+    // The network came back before the socket was known to be dead, again and again.
+    let mut rig = Rig::live(1);
+    for _ in 0..12 {
+        rig.step(Event::Woke { slept: Duration::ZERO });
+        rig.close(None);
+        assert!(rig.wait() <= BETWEEN_WAKES + AFTER_WAKE);
+        rig.tick();
+        rig.open();
+    }
+    rig.step(Event::Woke { slept: Duration::ZERO });
+    rig.close(Some(1013));
+    assert!(rig.wait() >= s(30), "a wish of the server is kept");
 
     let mut rig = Rig::live(1);
     assert_eq!(rig.step(Event::Woke { slept: s(28_800) }), [Effect::Drop, Effect::Lost(Loss::Slept)]);
