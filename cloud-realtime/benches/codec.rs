@@ -5,6 +5,8 @@
 //! member among 1,000. `CODEC_BENCH="typed_row 2.0.0 1000"` does one thing so often and nothing else, for
 //! `benches/instructions.sh`, which counts instructions and allocations and knows their limits.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
+mod message;
+
 use cloud_realtime::{
     Codec, Frame, Sender, Version,
     changes::{Decoded, RowChange},
@@ -13,37 +15,12 @@ use cloud_realtime::{
     refs::Refs,
 };
 use criterion::{Criterion, Throughput, criterion_group};
-use serde::Deserialize;
+use message::{ID, Message, frame};
 use serde_json::{Value, value::RawValue};
 use std::hint::black_box;
 
-const PAYLOAD: &str = r#"{"ids":[104868189],"data":{"schema":"public","table":"messages","type":"INSERT","commit_timestamp":"2025-11-19T00:22:40.877Z","columns":[{"name":"id","type":"uuid"},{"name":"conversation_id","type":"uuid"},{"name":"seq","type":"int8"},{"name":"content","type":"text"}],"record":{"id":"0199c0de-1111-7000-8000-000000000001","conversation_id":"0199c0de-2222-7000-8000-000000000002","seq":4711,"content":"The quick brown fox jumps over the lazy dog, twice, and then it goes home to sleep until the next message comes in."},"errors":null}}"#;
-
 /// A member that comes, one of 1,000.
 const DIFF: &str = r#"{"joins":{"k500":{"metas":[{"phx_ref":"N","phx_ref_prev":"R500","file":"src/main.rs","at":"2025-11-19T00:22:40.877Z"}]}},"leaves":{"k500":{"metas":[{"phx_ref":"R500","file":"src/main.rs","at":"2025-11-19T00:22:40.877Z"}]}}}"#;
-
-#[derive(Deserialize)]
-struct Message {
-    id: String,
-    conversation_id: String,
-    seq: i64,
-    content: String,
-}
-
-impl Message {
-    fn sum(&self) -> usize {
-        self.id.len() + self.conversation_id.len() + self.content.len() + usize::try_from(self.seq).unwrap_or_default()
-    }
-}
-
-fn frame(version: Version) -> Frame {
-    Frame::Text(match version {
-        Version::V1 => {
-            format!(r#"{{"event":"postgres_changes","payload":{PAYLOAD},"ref":null,"topic":"realtime:notes"}}"#)
-        }
-        _ => format!(r#"[null,null,"realtime:notes","postgres_changes",{PAYLOAD}]"#),
-    })
-}
 
 fn envelope(codec: Codec, frame: &Frame) -> usize {
     codec.decode(Sender::Server, frame).unwrap().topic().len()
@@ -53,7 +30,7 @@ fn typed_row(codec: Codec, frame: &Frame) -> usize {
     let envelope = codec.decode(Sender::Server, frame).unwrap();
     let Payload::Content(Content::Json(raw)) = envelope.payload() else { panic!("JSON") };
     let change = RowChange::parse(raw).unwrap();
-    assert!(change.ids().any(|id| id == 104_868_189));
+    assert!(change.ids().any(|id| id == ID));
     match change.decode::<Message>().unwrap() {
         Decoded::Change(change) => change.row.unwrap().sum(),
         Decoded::Reread(_) => panic!("a whole row"),

@@ -1,6 +1,7 @@
 //! Event names that the protocol keeps for itself; every other name belongs to the application.
 //!
 //! Source: Phoenix channels (`phx_*`, `heartbeat`) and Supabase Realtime (the rest).
+use std::borrow::Cow;
 
 /// Client → server: opens a channel. Its ref becomes the channel's join ref.
 pub const JOIN: &str = "phx_join";
@@ -28,3 +29,17 @@ pub const PRESENCE_DIFF: &str = "presence_diff";
 pub const POSTGRES_CHANGES: &str = "postgres_changes";
 /// Server → client: news about the channel itself, such as "Subscribed to PostgreSQL".
 pub const SYSTEM: &str = "system";
+
+/// Whether the server speaks about a channel here, and not the application in it.
+pub(crate) fn is_about_channel(event: &str) -> bool {
+    matches!(event, REPLY | CLOSE | ERROR | SYSTEM)
+}
+
+/// The name, no longer tied to its frame; those that come often cost nothing.
+pub(crate) fn own(event: Cow<'_, str>) -> Cow<'static, str> {
+    let often = [POSTGRES_CHANGES, BROADCAST, PRESENCE_DIFF, REPLY];
+    match often.into_iter().find(|known| *known == event) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(event.into_owned()),
+    }
+}

@@ -73,11 +73,7 @@ impl Bindings {
 
     /// Who gets `change`. Ids that nobody has are counted and ignored.
     pub fn route(&mut self, change: &RowChange<'_>) -> Routed {
-        let wants = |listener: &Listener| {
-            listener.id.is_some_and(|id| change.ids().any(|theirs| theirs == id))
-                && (listener.request.event().is_any() || listener.request.event() == change.kind())
-        };
-        let matching = self.listeners.iter().enumerate().filter(|(_, listener)| wants(listener));
+        let matching = self.listeners.iter().enumerate().filter(|(_, listener)| listener.wants(change));
         let listeners = matching.map(|(place, _)| place).collect();
         let known = |id: u64| self.listeners.iter().any(|listener| listener.id == Some(id));
         let unknown_ids = change.ids().filter(|id| !known(*id)).count() as u64;
@@ -85,9 +81,21 @@ impl Bindings {
         Routed { listeners, unknown_ids }
     }
 
+    /// Whether anybody gets `change`.
+    pub(super) fn is_wanted(&self, change: &RowChange<'_>) -> bool {
+        self.listeners.iter().any(|listener| listener.wants(change))
+    }
+
     /// How many ids so far belonged to nobody. Some are normal right after a rejoin.
     pub const fn unknown_ids(&self) -> u64 {
         self.unknown_ids
+    }
+}
+
+impl Listener {
+    fn wants(&self, change: &RowChange<'_>) -> bool {
+        self.id.is_some_and(|id| change.ids().any(|theirs| theirs == id))
+            && (self.request.event().is_any() || self.request.event() == change.kind())
     }
 }
 

@@ -157,7 +157,7 @@ impl<'a> RowChange<'a> {
         let inside = self.ids.and_then(|ids| ids.strip_prefix('[')?.strip_suffix(']'));
         let is_plain = |byte: u8| byte.is_ascii_digit() || byte == b',' || byte.is_ascii_whitespace();
         let list = inside.filter(|list| list.bytes().all(is_plain)).unwrap_or_default();
-        list.split(',').filter_map(|id| id.trim().parse().ok())
+        list.as_bytes().split(|byte| *byte == b',').filter_map(number)
     }
 
     /// What happened.
@@ -252,6 +252,16 @@ impl<'a> RowChange<'a> {
         let (Some(record), Some(columns)) = (self.record, self.columns) else { return Ok(Vec::new()) };
         super::row::missing(columns, record)
     }
+}
+
+/// The number that these digits say, with nothing but white space around them.
+fn number(digits: &[u8]) -> Option<u64> {
+    let digits = digits.trim_ascii();
+    let next = |number: u64, digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    digits.iter().try_fold(0, next).filter(|_| !digits.is_empty())
 }
 
 /// The usual name costs nothing.

@@ -28,9 +28,11 @@ impl<'a> Members<'a> {
     pub(super) fn name(&mut self) -> Option<Cow<'a, str>> {
         let start = self.rest.trim_ascii_start();
         self.rest = start.strip_prefix(',').unwrap_or(start).trim_ascii_start();
-        let name = self.take()?;
-        self.rest = self.rest.trim_ascii_start().strip_prefix(':')?.trim_ascii_start();
-        text(name)
+        let (end, is_plain) = string_end(self.rest.strip_prefix('"')?.as_bytes())?;
+        // The quote before it is one byte, and so is the one behind it.
+        let (name, rest) = self.rest.split_at_checked(end + 1)?;
+        self.rest = rest.trim_ascii_start().strip_prefix(':')?.trim_ascii_start();
+        if is_plain { name.get(1..end).map(Cow::Borrowed) } else { text(name) }
     }
 
     /// The value of the name that was just read.
@@ -56,7 +58,7 @@ fn value_bytes(json: &[u8]) -> Option<usize> {
     let (mut at, mut depth) = (0, 0_usize);
     loop {
         match json.get(at)? {
-            b'"' => at = string_end(json, at + 1)?,
+            b'"' => at += 1 + string_end(json.get(at + 1..)?)?.0,
             b'{' | b'[' => {
                 depth += 1;
                 at += 1;
@@ -84,15 +86,36 @@ const fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
 }
 
-/// Where the string ends whose inside starts at `at`: behind its quote.
-fn string_end(json: &[u8], mut at: usize) -> Option<usize> {
+/// Where the string ends whose inside starts here, behind its quote; and whether it says what it means, without escapes.
+fn string_end(json: &[u8]) -> Option<(usize, bool)> {
+    let (mut from, mut is_plain) = (0, true);
     loop {
-        let stop = at + memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
+        let stop = from + next_mark(json.get(from..)?)?;
         if json.get(stop) == Some(&b'"') {
-            return Some(stop + 1);
+            return Some((stop + 1, is_plain));
         }
-        at = stop + 2;
+        (from, is_plain) = (stop + 2, false);
     }
+}
+
+/// Where the next quote or backslash is. Most names and many values are shorter than eight bytes, and to call a search for
+/// them would cost more than to look at all eight at once.
+#[inline]
+fn next_mark(json: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // The lowest bit that is set belongs to the first such byte; what is above it may be wrong.
+    const fn places(word: u64, byte: u8) -> u64 {
+        let zero = word ^ (ONES * byte as u64);
+        zero.wrapping_sub(ONES) & !zero & (ONES << 7)
+    }
+    if let Some(first) = json.first_chunk::<8>() {
+        let word = u64::from_le_bytes(*first);
+        let places = places(word, b'"') | places(word, b'\\');
+        if places != 0 {
+            return Some(places.trailing_zeros() as usize / 8);
+        }
+    }
+    memchr::memchr2(b'"', b'\\', json)
 }
 
 #[cfg(test)]

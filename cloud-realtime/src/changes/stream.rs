@@ -85,8 +85,8 @@ impl Feed {
         }
     }
 
-    fn change<T: DeserializeOwned>(&mut self, change: &RowChange<'_>) -> Option<ChangesEvent<T>> {
-        if self.bindings.route(change).listeners.is_empty() {
+    fn change<T: DeserializeOwned>(&self, change: &RowChange<'_>) -> Option<ChangesEvent<T>> {
+        if !self.bindings.is_wanted(change) {
             return None;
         }
         Some(match change.decode() {

@@ -172,9 +172,12 @@ impl Listeners {
             ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => (room.live, room.joined) = (false, None),
             _ => {}
         }
-        room.rings.retain(|ring| ring.strong_count() > 0);
-        let rings = room.rings.iter().filter_map(Weak::upgrade);
-        let readers: Vec<Waker> = rings.filter_map(|ring| locked(&ring).put(event.clone())).collect();
+        let mut readers: Vec<Waker> = Vec::new();
+        room.rings.retain(|ring| {
+            let Some(ring) = ring.upgrade() else { return false };
+            readers.extend(locked(&ring).put(event.clone()));
+            true
+        });
         drop(room);
         // Woken without the lock: a waker may run anything (A13).
         readers.into_iter().for_each(Waker::wake);

@@ -150,7 +150,7 @@ impl<'a> Envelope<'a> {
             join_ref: self.join_ref.map(own),
             message_ref: self.message_ref.map(own),
             topic: own(self.topic),
-            event: own(self.event),
+            event: event::own(self.event),
             payload: match self.payload {
                 Payload::Content(content) => Payload::Content(content.into_owned()),
                 Payload::Reply(reply) => Payload::Reply(reply.into_owned()),

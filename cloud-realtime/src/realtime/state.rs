@@ -68,6 +68,8 @@ pub(super) struct Live {
     status: watch::Sender<Status>,
     shown: Status,
     set_due: Option<Duration>,
+    /// Whether that may be out of date.
+    set_moved: bool,
     wanted: bool,
 }
 
@@ -94,6 +96,7 @@ impl Live {
             status,
             shown: Status::default(),
             set_due: None,
+            set_moved: false,
             wanted: false,
         }
     }
@@ -116,7 +119,13 @@ impl Live {
         self.connection.step(event, now, &mut self.connection_effects);
     }
 
+    /// Whether a machine has something to be done.
+    pub(super) fn has_work(&self) -> bool {
+        !self.connection_effects.is_empty() || !self.set_effects.is_empty()
+    }
+
     fn set(&mut self, work: impl FnOnce(&mut ChannelSet, Now<'_>, &mut Vec<set::Effect>)) {
+        self.set_moved = true;
         let now = Now { at: self.now, random: &self.random, refs: &self.refs };
         work(&mut self.set, now, &mut self.set_effects);
     }
@@ -265,8 +274,10 @@ impl Live {
             }
             return;
         }
-        let mut heard = Heard::Ignored;
+        let (mut heard, moved) = (Heard::Ignored, self.set_moved);
         self.set(|set, now, out| heard = set.receive(&envelope, now, out));
+        // What the application says moves no timer, and to look at those of all channels costs more than the message.
+        self.set_moved = moved || event::is_about_channel(envelope.event());
         if let Heard::Message(id) = heard
             && let Some(shared) = self.handles.get(&id)
             && shared.listeners.wanted()
@@ -289,9 +300,10 @@ impl Live {
             }
             first.into_iter().for_each(|effect| self.connect(effect, jobs));
             second.into_iter().for_each(|effect| self.channel(effect, jobs));
+        }
+        if std::mem::take(&mut self.set_moved) {
             self.set_due = self.set.deadline();
         }
-        self.set_due = self.set.deadline();
     }
 
     fn connect(&mut self, effect: connection::Effect, jobs: &mut Jobs) {
@@ -407,6 +419,7 @@ impl Live {
                 tracing::debug!(%error, event = envelope.event(), "a message cannot be sent");
                 let Some(push) = push else { return };
                 self.set.not_sent(push);
+                self.set_moved = true;
                 if let Some(waiter) = self.waiters.remove(&push) {
                     waiter.fail(Error::new(PUSH_INVALID).with_source(error));
                 }

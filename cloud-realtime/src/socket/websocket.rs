@@ -38,7 +38,7 @@ use super::{CloseReason, ConnectError, ConnectRequest, Connector, Frame, Receive
 use crate::codec::{MAX_RECEIVED_BYTES, MAX_SENT_BYTES};
 
 /// Read at once. The library's default is eight times as much, for every socket.
-const READ_BUFFER_BYTES: usize = 16 * 1024;
+const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes that wait to be written beyond one frame of the largest size.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes that are read while a frame waits to be written.
