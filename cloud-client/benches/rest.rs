@@ -5,7 +5,7 @@
 //! the two lines of each group; ours should take at most 1.15 times the plain one.
 //!
 //! Time is unsteady on a shared machine, instructions are not: `REST_BENCH="ours get 2000"` (or `plain`, `post`) makes
-//! so many calls and nothing else, for `valgrind --tool=callgrind`. `benches/instructions.sh` does that and compares.
+//! so many calls and nothing else. `cargo xtask gates` counts and compares them.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 mod server;
 

@@ -1,8 +1,9 @@
 //! What reading an event stream costs: ours, `eventsource-stream`, and a scan for line ends as the limit.
 //!
-//! Compare the three lines of each group. `SSE_BENCH="ours 16384 100"` (or `other`, `scan`) reads 1,000 events in chunks of
-//! 16,384 bytes 100 times and nothing else, for `valgrind --tool=callgrind`; see `benches/instructions.sh`. `events/…`: 1,000 chat events of 187 bytes, one a chunk as models send them,
-//! and in awkward chunks of 16 KiB and of 3 bytes. `linear/…`: four times the bytes should take four times as long.
+//! Compare the three lines of each group. `events/…`: 1,000 chat events of 187 bytes, one a chunk as models send them, and in
+//! awkward chunks of 16 KiB and of 3 bytes. `linear/…`: four times the bytes should take four times as long.
+//! `SSE_BENCH="ours 16384 100"` (or `other`, `scan`) reads 1,000 events in chunks of 16,384 bytes 100 times and nothing else,
+//! `SSE_BENCH="line 1048576 2"` (or `small`) a line or small events of 1 MiB twice: `cargo xtask gates` counts that.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 use std::{convert::Infallible, hint::black_box, time::Duration};
 
@@ -98,15 +99,22 @@ fn events(criterion: &mut Criterion) {
     }
 }
 
+/// One event of one long line, in chunks as a network gives them.
+fn line(bytes: usize) -> Vec<Bytes> {
+    chunks(&[b"data: ".to_vec(), vec![b'x'; bytes], b"\n\n".to_vec()].concat(), 16 * 1024)
+}
+
+/// Small events in one chunk.
+fn small(bytes: usize) -> Vec<Bytes> {
+    chunks(&event().repeat(bytes / EVENT_BYTES), usize::MAX)
+}
+
 fn linear(criterion: &mut Criterion) {
-    let line = |bytes: usize| [b"data: ".to_vec(), vec![b'x'; bytes], b"\n\n".to_vec()].concat();
-    let small = |bytes: usize| event().repeat(bytes / EVENT_BYTES);
-    let network = 16 * 1024;
     let cases = [
-        ("one_line/1_mib", chunks(&line(MEBIBYTE), network)),
-        ("one_line/4_mib", chunks(&line(4 * MEBIBYTE), network)),
-        ("small_events_in_one_chunk/1_mib", chunks(&small(MEBIBYTE), usize::MAX)),
-        ("small_events_in_one_chunk/4_mib", chunks(&small(4 * MEBIBYTE), usize::MAX)),
+        ("one_line/1_mib", line(MEBIBYTE)),
+        ("one_line/4_mib", line(4 * MEBIBYTE)),
+        ("small_events_in_one_chunk/1_mib", small(MEBIBYTE)),
+        ("small_events_in_one_chunk/4_mib", small(4 * MEBIBYTE)),
     ];
     let mut group = criterion.benchmark_group("linear");
     for (name, chunks) in cases {
@@ -129,13 +137,16 @@ criterion_group! { name = benches; config = short(); targets = events, linear }
 fn make(order: &str) {
     let words: Vec<_> = order.split(' ').collect();
     let [who, size, times] = words[..] else { panic!("not an order: {order}") };
-    let reader: Reader = match who {
-        "ours" => ours,
-        "other" => other,
-        "scan" => line_scan,
+    let size = size.parse().unwrap();
+    let events = || chunks(&event().repeat(1000), size);
+    let (reader, chunks): (Reader, _) = match who {
+        "ours" => (ours, events()),
+        "other" => (other, events()),
+        "scan" => (line_scan, events()),
+        "line" => (ours, line(size)),
+        "small" => (ours, small(size)),
         _ => panic!("not an order: {order}"),
     };
-    let chunks = chunks(&event().repeat(1000), size.parse().unwrap());
     for _ in 0..times.parse::<u32>().unwrap() {
         assert_ne!(reader(black_box(&chunks)), 0);
     }

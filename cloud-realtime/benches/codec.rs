@@ -3,7 +3,7 @@
 //! Compare the lines of each group `received_600_bytes/<version>`: `envelope` against `value`, `typed_row` against
 //! `value_to_row`. The message is a row change of the size that a chat table sends. `presence/…`: an update of one
 //! member among 1,000. `CODEC_BENCH="typed_row 2.0.0 1000"` does one thing so often and nothing else, for
-//! `benches/instructions.sh`, which counts instructions and allocations and knows their limits.
+//! `cargo xtask gates`, which counts instructions and allocations and knows their limits.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 mod message;
 

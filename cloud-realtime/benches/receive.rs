@@ -9,7 +9,7 @@
 //! least 2x of ours; the exit code says whether they were reached.
 //!
 //! The packages have to be installed, which the interop tests do; `NODE_MODULES` names another folder than theirs.
-//! `RECEIVE_BENCH="ours 20"` (or `bare`, `one_read`) reads 20 bursts and nothing else, for a count of instructions.
+//! `RECEIVE_BENCH="ours 20"` (or `bare`, `one_read`) reads 20 bursts and nothing else, for `cargo xtask gates`.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 mod message;
 mod server;

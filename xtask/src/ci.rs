@@ -29,7 +29,7 @@ enum Work {
     Check(&'static str, fn() -> Result<(), String>),
     /// A cargo command of a program that may not be installed.
     Installed { program: &'static str, arguments: &'static [&'static str] },
-    /// A chore of ours that gets a program by itself on a CI machine, and only there.
+    /// A chore of ours that needs a program which a CI machine is sure to have, and only that.
     Fetched { program: &'static str, arguments: &'static [&'static str] },
 }
 
@@ -80,6 +80,7 @@ const STEPS: &[Step] = &[
             variables: NONE,
         },
     },
+    Step { name: "gates", work: Work::Fetched { program: "valgrind", arguments: &["xtask", "gates"] } },
     Step { name: "fuzz", work: Work::Fetched { program: "cargo-fuzz", arguments: &["xtask", "fuzz"] } },
     Step {
         name: "deny",
@@ -207,7 +208,8 @@ impl fmt::Display for Work {
 }
 
 fn not_installed(program: &str) -> Outcome {
-    Outcome::Skipped(format!("skipped: {program} is not installed (cargo install {program})"))
+    let hint = if program.starts_with("cargo-") { format!(" (cargo install {program})") } else { String::new() };
+    Outcome::Skipped(format!("skipped: {program} is not installed{hint}"))
 }
 
 fn cargo(arguments: &[&str], variables: &[(&str, &str)], in_ci: bool) -> Outcome {
@@ -263,6 +265,7 @@ mod tests {
             "interop",
             "quickstart",
             "sign_in",
+            "gates",
             "fuzz",
             "deny",
         ];
@@ -294,10 +297,10 @@ mod tests {
 
     #[test]
     fn a_program_that_is_missing_is_skipped_and_not_failed() {
-        let work = Work::Installed { program: "no-such-program-anywhere", arguments: &["deny"] };
-        let reason = "skipped: no-such-program-anywhere is not installed (cargo install no-such-program-anywhere)";
+        let work = Work::Installed { program: "cargo-no-such-program", arguments: &["deny"] };
+        let reason = "skipped: cargo-no-such-program is not installed (cargo install cargo-no-such-program)";
         assert_eq!(work.run(true), Outcome::Skipped(reason.to_owned()));
-        let work = Work::Fetched { program: "no-such-program-anywhere", arguments: &["deny"] };
+        let work = Work::Fetched { program: "cargo-no-such-program", arguments: &["deny"] };
         assert_eq!(work.run(false), Outcome::Skipped(reason.to_owned()));
     }
 

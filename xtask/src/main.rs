@@ -7,6 +7,7 @@ mod capabilities;
 mod ci;
 mod deps;
 mod fuzz;
+mod gates;
 mod layers;
 mod licence;
 mod metadata;
@@ -24,6 +25,7 @@ Commands:
   check-capabilities
                  Hold docs/capabilities against symbols and tests
   fuzz           Run the fuzz targets, each for a minute; a crash fails
+  gates          Count instructions and allocations of the hot paths, and hold them against their limits
   help           Show this text
 
 Options of ci:
@@ -60,6 +62,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         }
         ["ci", options @ ..] => ci::command(options),
         ["fuzz", options @ ..] => fuzz::command(options),
+        ["gates"] => gates::command(),
         ["check-layers"] => layers::command(),
         ["check-deps"] => deps::command(),
         ["check-capabilities"] => capabilities::command(),
@@ -79,7 +82,7 @@ mod tests {
 
     #[test]
     fn help_names_every_command() {
-        for command in ["ci", "check-layers", "check-deps", "check-capabilities", "--list", "--only"] {
+        for command in ["ci", "check-layers", "check-deps", "check-capabilities", "gates", "--list", "--only"] {
             assert!(HELP.contains(command), "{command}");
         }
     }
