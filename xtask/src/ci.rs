@@ -265,6 +265,7 @@ mod tests {
             "interop",
             "quickstart",
             "sign_in",
+            "live_team",
             "gates",
             "fuzz",
             "deny",
