@@ -41,6 +41,7 @@
 //! | `/functions/v1/` | agents and the AI proxy                                                         |
 //! | `/realtime/v1/`  | live connections: Phoenix channels; also at `/socket/websocket`                 |
 
+mod builder;
 mod cloud;
 pub(crate) mod core;
 mod faults;
@@ -59,6 +60,7 @@ mod server;
 mod storage;
 
 pub use crate::{
+    builder::{Builder, CloudDev},
     faults::Fault,
     gotrue::{
         mail::Mail,
@@ -68,5 +70,5 @@ pub use crate::{
     realtime::{RealtimeControl, RealtimeOptions, TopicAccess},
     running::Running,
     seed::{Demo, DemoPerson},
-    server::{Builder, CloudDev, StartError},
+    server::StartError,
 };
