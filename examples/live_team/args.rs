@@ -24,7 +24,7 @@ pub struct Args {
     /// The password of all three (better given as CLOUD_PASSWORD: arguments can be seen by other programs)
     #[arg(long, env = "CLOUD_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
     pub password: Option<String>,
-    /// The workspace to meet in [default: the first one of the first person's organisation]
+    /// The workspace of that project to meet in
     #[arg(long, value_name = "ID")]
     pub workspace: Option<String>,
 }
@@ -39,8 +39,10 @@ impl Args {
         if self.url.is_some() != self.key.is_some() {
             return wrong("--url and --key belong together (or CLOUD_URL and CLOUD_KEY)");
         }
-        if self.url.is_some() && (self.accounts.len() != 3 || self.password.is_none()) {
-            return wrong("a project of yours needs --account three times, and --password (or CLOUD_PASSWORD)");
+        if self.url.is_some() && (self.accounts.len() != 3 || self.password.is_none() || self.workspace.is_none()) {
+            return wrong(
+                "a project of yours needs --account three times, --password (or CLOUD_PASSWORD) and --workspace",
+            );
         }
         if self.url.is_none() && (!self.accounts.is_empty() || self.workspace.is_some()) {
             return wrong("--account and --workspace go with --url and --key: the embedded cloud has its own");
@@ -66,6 +68,8 @@ mod tests {
         assert!(parsed(&["--account", "a@b.c"]).unwrap_err().contains("go with --url"));
         assert!(parsed(&["--lines", "0"]).unwrap_err().contains("1..=1000"));
         let whole: Vec<_> = url.into_iter().chain(["--account", "a", "--account", "b", "--account", "c"]).collect();
-        assert_eq!(parsed(&[&whole[..], &["--password", "p"]].concat()).unwrap().accounts.len(), 3);
+        let whole = [&whole[..], &["--password", "p"]].concat();
+        assert!(parsed(&whole).unwrap_err().contains("and --workspace"));
+        assert_eq!(parsed(&[&whole[..], &["--workspace", "w"]].concat()).unwrap().accounts.len(), 3);
     }
 }

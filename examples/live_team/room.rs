@@ -85,7 +85,12 @@ async fn enter(args: &Args, ledger: &Ledger) -> Result<(Stage, Vec<Person>), Pro
         let password = args.password.as_deref().unwrap_or_default();
         let each = args.accounts.iter().enumerate();
         let accounts = each.map(|(n, email)| account(n, email.split('@').next().unwrap_or(email), email, password));
-        (Stage::Project, Config::new(url, key.as_str()), accounts.collect::<Vec<_>>(), args.workspace.clone())
+        (
+            Stage::Project,
+            Config::new(url, key.as_str()),
+            accounts.collect::<Vec<_>>(),
+            args.workspace.clone().unwrap_or_default(),
+        )
     } else {
         screen::event("starting an embedded cloud");
         let cloud = CloudDev::builder().start().await.map_err(|error| Problem(error.to_string()))?;
@@ -101,11 +106,7 @@ async fn enter(args: &Args, ledger: &Ledger) -> Result<(Stage, Vec<Person>), Pro
         accounts.push(account(2, NAMES[2], "linus@example.com", LINUS_PASSWORD));
         sign_up_linus(&cloud, &config).await?;
         let workspace = cloud.demo().workspace_id.clone();
-        (Stage::Embedded(Box::new(cloud)), config, accounts, Some(workspace))
-    };
-    let workspace = match workspace {
-        Some(workspace) => workspace,
-        None => return Err(Problem("say with --workspace ID where to meet".to_owned())),
+        (Stage::Embedded(Box::new(cloud)), config, accounts, workspace)
     };
     screen::event("coming in");
     let mut people = Vec::new();
