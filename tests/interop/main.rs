@@ -76,7 +76,7 @@ async fn supabase_js_signs_up_where_addresses_are_confirmed() {
 
 #[tokio::test]
 async fn supabase_js_reads_and_writes_tables_under_their_policies() {
-    Lane { script: "supabase-tables.mjs", checks: 44 }.run(cloud()).await;
+    Lane { script: "supabase-tables.mjs", checks: 45 }.run(cloud()).await;
 }
 
 #[tokio::test]

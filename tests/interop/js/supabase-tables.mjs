@@ -325,6 +325,11 @@ await check('a row cannot be moved out of reach', async () => {
   assert.equal(bad(moved).code, '42501')
 })
 
+await check('rows come as comma-separated values, too', async () => {
+  const answer = await ada.from('workspaces').select('id,name').eq('id', workspace_id).csv()
+  assert.equal(good(answer).trimEnd(), `id,name\n${workspace_id},Demo`)
+})
+
 await check('a member may not do what only an owner may', async () => {
   assert.deepEqual(good(await grace.from('workspaces').delete().eq('id', workspace_id).select()), [])
   const agent = { org_id, name: 'Rival', slug: 'rival' }
