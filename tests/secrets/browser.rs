@@ -1,18 +1,20 @@
 //! A sign-in through the browser, for its secrets: the browser is a few lines that log nothing.
 use cloud_dev::Running;
-use cloud_sdk::Cloud;
+use cloud_sdk::{Cloud, ExposeSecret as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 use url::Url;
 
-/// Signs in by the cloud's own provider page. Gives what nobody may see, and adds what anybody may see to `out`.
+use crate::sinks::Sinks;
+
+/// Signs in by the cloud's own provider page. Gives what nobody may see, and adds what anybody may see to `sinks`.
 pub(crate) async fn sign_in(
     cloud: &Cloud,
     server: &Running,
     stored: impl Fn() -> String,
-    out: &mut Vec<String>,
+    sinks: &mut Sinks,
 ) -> Vec<String> {
     let mut attempt = cloud.auth().sign_in_with_browser("github").begin().await.unwrap();
     let mut secrets = verifiers(&stored());
@@ -22,15 +24,18 @@ pub(crate) async fn sign_in(
     let flow = redirect.split_once("sb_flow_id=").unwrap().1.to_owned();
     let email = format!("email={}", server.demo().people[0].email);
     let (user, ended) = tokio::join!(attempt.wait(), browse(url, &email));
-    out.push(format!("{:?} {attempt:?} {}", user.unwrap(), ended.1));
+    sinks.text("debug", format!("{:?} {attempt:?} {}", user.unwrap(), ended.1));
+    let provider = cloud.auth().take_provider_tokens().unwrap();
+    sinks.debug(&provider);
     let code = ended.0.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
     let again = cloud.auth().complete(ended.0.as_str()).await.unwrap_err();
-    out.push(format!("{again} {again:?}"));
-    secrets.extend([flow, code]);
+    sinks.error(&again);
+    secrets.extend([flow, code, provider.access_token.expose_secret().to_owned()]);
+    secrets.extend(provider.refresh_token.map(|token| token.expose_secret().to_owned()));
     secrets
 }
 
-fn verifiers(stored: &str) -> Vec<String> {
+pub(crate) fn verifiers(stored: &str) -> Vec<String> {
     let file: serde_json::Value = serde_json::from_str(stored).unwrap();
     let texts = file["secrets"].as_object().unwrap().values().filter_map(serde_json::Value::as_str);
     let lists = texts.filter_map(|text| serde_json::from_str::<serde_json::Value>(text).ok());
@@ -39,8 +44,11 @@ fn verifiers(stored: &str) -> Vec<String> {
 }
 
 /// Follows `url` to the page that stays.
-async fn browse(mut url: Url, form: &str) -> (Url, String) {
+pub(crate) async fn browse(mut url: Url, form: &str) -> (Url, String) {
     for _ in 0..10 {
+        if url.scheme() != "http" {
+            return (url, String::new());
+        }
         let (method, body) = if url.path().ends_with("/provider") { ("POST", form) } else { ("GET", "") };
         let host = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
         let request = format!(
