@@ -119,7 +119,7 @@ impl IdToken {
 }
 
 /// The tokens of the provider with which somebody signed in, such as GitHub's, for calls to the provider itself. Never
-/// printed and never stored: see [`Auth::take_provider_tokens`](crate::Auth::take_provider_tokens).
+/// printed (A12) and never stored: see [`Auth::take_provider_tokens`](crate::Auth::take_provider_tokens).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProviderTokens {

@@ -1,4 +1,4 @@
-//! Who is signed in, as a snapshot that can be shown, logged and sent to a user interface: it holds no secret.
+//! Who is signed in, as a snapshot that can be shown, logged and sent to a user interface: it holds no secret (A12).
 use std::{borrow::Cow, fmt, num::NonZeroU32};
 
 use serde::{Deserialize, Serialize};

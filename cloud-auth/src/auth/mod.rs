@@ -270,6 +270,7 @@ impl Auth {
     }
 }
 
+/// Shows no secret (A12).
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auth").field("client", &self.0.client).field("status", &self.status()).finish_non_exhaustive()

@@ -176,6 +176,7 @@ impl Attempt {
     }
 }
 
+/// Shows no secret (A12).
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (listens, error) = (self.listener.is_some(), &self.opener_error);

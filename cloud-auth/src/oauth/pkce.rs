@@ -66,6 +66,7 @@ impl PartialEq for FlowId {
 
 impl Eq for FlowId {}
 
+/// Shows no secret (A12).
 impl fmt::Debug for FlowId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FlowId")

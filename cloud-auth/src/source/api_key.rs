@@ -42,6 +42,7 @@ impl ApiKeySource {
     }
 }
 
+/// Shows no secret (A12).
 impl fmt::Debug for ApiKeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeySource").field("client", &self.client).finish_non_exhaustive()

@@ -45,6 +45,7 @@ impl Jwt {
     }
 }
 
+/// Shows no secret (A12).
 impl fmt::Debug for Jwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jwt").field("expires_in", &self.expires_in).finish_non_exhaustive()

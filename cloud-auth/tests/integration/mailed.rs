@@ -1,4 +1,6 @@
 //! Links in mails that finish on this device: what is asked for and kept, and the whole way over the development cloud.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::time::Duration;
 
 use cloud_auth::{
