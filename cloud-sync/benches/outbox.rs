@@ -2,12 +2,13 @@
 //!
 //! `append/N`: a durable append of N messages at once, against the same rows written by SQLite alone with the same
 //! settings (aim: at least 0.6x its rate). `push/N`: N waiting messages to the embedded cloud over loopback, against one
-//! request for each, which is what a client without arrays would send (aim: at least 10x its rate).
+//! request for each, which is what a client without arrays would send (aim: at least 10x its rate). `push/far`: the same with
+//! 20 ms before each answer (aim: at least 80x its rate; the line for one request each sends fewer, so compare rates).
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking, and has no API")]
 use std::{hint::black_box, time::Duration};
 
 use cloud_client::{Client, call::Call, error::Service};
-use cloud_dev::CloudDev;
+use cloud_dev::{CloudDev, Fault};
 use cloud_sync::{Engine, NewMessage, Workspace};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rusqlite::{Connection, params};
@@ -21,7 +22,7 @@ fn text(n: usize) -> String {
 }
 
 struct Bench {
-    _cloud: cloud_dev::Running,
+    cloud: cloud_dev::Running,
     client: Client,
     user: String,
     workspace: Workspace,
@@ -59,7 +60,7 @@ async fn open() -> Bench {
     let engine = Engine::open(client.clone(), home.path().join("sync.db")).await.unwrap();
     let workspace =
         engine.link(&home.path().join("project"), &person.user_id, &cloud.demo().workspace_id).await.unwrap();
-    Bench { user: person.user_id.clone(), client, workspace, _home: home, _cloud: cloud }
+    Bench { user: person.user_id.clone(), client, workspace, _home: home, cloud }
 }
 
 fn bare() -> (Connection, TempDir) {
@@ -131,17 +132,41 @@ fn push(criterion: &mut Criterion) {
         bencher.iter_batched(waiting, |_| black_box(runtime.block_on(chat.push()).unwrap()), BatchSize::PerIteration);
     });
     group.bench_function("one request each", |bencher| {
-        bencher.iter(|| {
-            runtime.block_on(async {
-                for n in 0..size {
-                    let row = json!({"conversation_id": conversation, "role": "user", "content": text(n), "sender_user_id": bench.user});
-                    bench.client.table("messages").insert(&row).send().await.unwrap();
-                }
-            });
-        });
+        bencher.iter(|| runtime.block_on(one_by_one(&bench, &conversation, size)));
     });
     group.finish();
 }
 
-criterion_group!(benches, append, push);
+/// As [`push`], with the cloud 20 ms away.
+fn push_far(criterion: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let bench = runtime.block_on(open());
+    let chat = runtime.block_on(bench.workspace.conversation("far")).unwrap();
+    let conversation = runtime.block_on(chat.cloud_id()).unwrap();
+    bench.cloud.inject(Fault::delay(Duration::from_millis(20)).on("/rest/v1/").times(u32::MAX));
+    let mut group = criterion.benchmark_group("push/far");
+    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    group.throughput(Throughput::Elements(500));
+    group.bench_function("ours", |bencher| {
+        let waiting =
+            || runtime.block_on(chat.append_all((0..500).map(|n| NewMessage::user(text(n))).collect())).unwrap();
+        bencher.iter_batched(waiting, |_| black_box(runtime.block_on(chat.push()).unwrap()), BatchSize::PerIteration);
+    });
+    group.throughput(Throughput::Elements(20));
+    group.bench_function("one request each", |bencher| {
+        bencher.iter(|| runtime.block_on(one_by_one(&bench, &conversation, 20)));
+    });
+    group.finish();
+}
+
+/// What a client without arrays would send.
+async fn one_by_one(bench: &Bench, conversation: &str, messages: usize) {
+    for n in 0..messages {
+        let row =
+            json!({"conversation_id": conversation, "role": "user", "content": text(n), "sender_user_id": bench.user});
+        bench.client.table("messages").insert(&row).send().await.unwrap();
+    }
+}
+
+criterion_group!(benches, append, push, push_far);
 criterion_main!(benches);

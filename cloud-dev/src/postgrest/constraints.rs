@@ -5,12 +5,14 @@
 //! does this.
 //! Wire source: PostgreSQL integrity constraint violations.
 
+use std::{cell::RefCell, rc::Rc};
+
 use rusqlite::{OptionalExtension, types::Value};
 
 use super::{
     error::{ApiError, Outcome},
     sql::Sql,
-    write::{Values, Verdict, Writer, column_list},
+    write::{Rule, Values, Writer, column_list},
 };
 use crate::core::{
     Role,
@@ -18,7 +20,7 @@ use crate::core::{
     schema::{Column, ForeignKey, PgType},
 };
 
-/// How many verdicts one statement remembers.
+/// How many verdicts of one policy a statement remembers.
 const VERDICTS: usize = 32;
 
 impl Writer<'_> {
@@ -32,39 +34,42 @@ impl Writer<'_> {
 
     /// Whether a row with these values, stored or not, meets the policy.
     pub(super) fn passes(&self, values: &Values, action: Action) -> Outcome<bool> {
-        match self.table.security.predicate(self.identity, action, "n").as_str() {
-            "1" => Ok(true),
-            "0" => Ok(false),
-            predicate => {
-                // A policy sees the tables as they were before the statement, so rows that look alike to it fare alike.
-                let looked_at = |column: &Column| predicate.contains(&format!("n.{}", column.name));
-                let seen: Values = self
-                    .table
-                    .columns
-                    .iter()
-                    .zip(values)
-                    .filter(|(column, _)| looked_at(column))
-                    .map(|(_, value)| value.clone())
-                    .collect();
-                let alike = |verdict: &&Verdict| verdict.action == action && verdict.seen == seen;
-                if let Some(known) = self.verdicts.borrow().iter().find(alike) {
-                    return Ok(known.passes);
-                }
-                let mut sql = Sql::new(self.identity);
-                let mut columns = Vec::new();
-                for (column, value) in self.table.columns.iter().zip(values) {
-                    columns.push(format!("{} AS \"{}\"", sql.bind(value.clone()), column.name));
-                }
-                let text =
-                    format!("SELECT EXISTS (SELECT 1 FROM (SELECT {}) AS n WHERE {predicate})", columns.join(", "));
-                let passes = sql.query(self.conn, &text, |row| row.get(0))?.first().copied().unwrap_or(false);
-                let mut verdicts = self.verdicts.borrow_mut();
-                if verdicts.len() < VERDICTS {
-                    verdicts.push(Verdict { action, seen, passes });
-                }
-                Ok(passes)
-            }
+        let rule = self.rule(action);
+        match rule.predicate.as_str() {
+            "1" => return Ok(true),
+            "0" => return Ok(false),
+            _ => {}
         }
+        let seen = || rule.looks_at.iter().filter_map(|position| values.get(*position));
+        let alike = |(known, _): &&(Values, bool)| known.iter().eq(seen());
+        if let Some((_, passes)) = rule.verdicts.borrow().iter().find(alike) {
+            return Ok(*passes);
+        }
+        let mut sql = Sql::new(self.identity);
+        let bound = |(column, value): (&Column, &Value)| format!("{} AS \"{}\"", sql.bind(value.clone()), column.name);
+        let columns: Vec<_> = self.table.columns.iter().zip(values).map(bound).collect();
+        let (columns, predicate) = (columns.join(", "), &rule.predicate);
+        let text = format!("SELECT EXISTS (SELECT 1 FROM (SELECT {columns}) AS n WHERE {predicate})");
+        let passes = sql.query(self.conn, &text, |row| row.get(0))?.first().copied().unwrap_or(false);
+        let mut verdicts = rule.verdicts.borrow_mut();
+        if verdicts.len() < VERDICTS {
+            verdicts.push((seen().cloned().collect(), passes));
+        }
+        Ok(passes)
+    }
+
+    /// The policy for `action`, made once for a statement.
+    fn rule(&self, action: Action) -> Rc<Rule> {
+        let mut rules = self.known.rules.borrow_mut();
+        if let Some(rule) = rules.iter().find(|rule| rule.action == action) {
+            return Rc::clone(rule);
+        }
+        let predicate = self.table.security.predicate(self.identity, action, "n");
+        let looks_at = |(_, column): &(usize, &Column)| predicate.contains(&format!("n.{}", column.name));
+        let looks_at = self.table.columns.iter().enumerate().filter(looks_at).map(|(position, _)| position).collect();
+        let rule = Rc::new(Rule { action, predicate, looks_at, verdicts: RefCell::default() });
+        rules.push(Rc::clone(&rule));
+        rule
     }
 
     pub(super) fn check_values(&self, values: &Values) -> Outcome<()> {
@@ -95,8 +100,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    pub(super) fn check_keys(&self, values: &Values, except: Option<i64>) -> Outcome<()> {
-        for key in self.table.keys() {
+    /// Refuses a second row with the same key; `free` is a key that is known to be free.
+    pub(super) fn check_keys(&self, values: &Values, except: Option<i64>, free: Option<&[&str]>) -> Outcome<()> {
+        for key in self.table.keys().filter(|key| Some(*key) != free) {
             if self.row_with(key, values, except)?.is_some() {
                 let message =
                     format!("duplicate key value violates unique constraint \"{}\"", self.table.key_name(key));

@@ -5,8 +5,6 @@
 //! the most rows a write may touch) is an error like any other, so the caller's rollback undoes the write.
 //! Wire source: PostgREST 14, "Tables and views".
 
-use std::cell::RefCell;
-
 use http::{Method, StatusCode};
 use rusqlite::{Connection, Transaction, TransactionBehavior, types::Value};
 
@@ -22,7 +20,7 @@ use super::{
     respond::Answer,
     sql::{Sql, aliased},
     value,
-    write::{self, Conflict, Writer, Written},
+    write::{self, Conflict, Known, Writer, Written},
 };
 use crate::core::{
     Identity,
@@ -319,7 +317,7 @@ impl<'r> Job<'r> {
             tables: self.settings.tables,
             returning: matches!(self.preferences.representation, Some(Return::Representation | Return::HeadersOnly)),
             missing_default: self.preferences.missing_default == Some(true),
-            verdicts: RefCell::default(),
+            known: Known::default(),
         }
     }
 

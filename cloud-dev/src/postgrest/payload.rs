@@ -46,14 +46,17 @@ impl Payload {
             return Ok(Self { keys: columns.to_vec(), rows });
         }
         let uneven = || ApiError::bad_body("All object keys must match");
-        let keys_of = |row: &Json| match row {
-            Json::Object(fields) => Ok(fields.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>()),
-            _ => Err(uneven()),
-        };
-        let keys = rows.first().map_or_else(|| Ok(Vec::new()), keys_of)?;
-        for row in &rows {
-            let others = keys_of(row)?;
-            if others.len() != keys.len() || !others.iter().all(|key| keys.contains(key)) {
+        let mut keys: Vec<String> = Vec::new();
+        for (position, row) in rows.iter().enumerate() {
+            let Json::Object(fields) = row else { return Err(uneven()) };
+            if position == 0 {
+                keys.extend(fields.iter().map(|(key, _)| key.clone()));
+            }
+            // Rows of one writer have their keys in one order, so a key is mostly found where it is looked for first.
+            let mut fields_at = fields.iter().enumerate();
+            if fields.len() != keys.len()
+                || !fields_at.all(|(at, (key, _))| keys.get(at) == Some(key) || keys.contains(key))
+            {
                 return Err(uneven());
             }
         }

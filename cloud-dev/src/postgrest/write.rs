@@ -5,12 +5,17 @@
 //! transaction and rolls it back on any error.
 //! Wire source: PostgreSQL execution order of `INSERT … ON CONFLICT`, `UPDATE` and row security.
 
-use std::{cell::RefCell, collections::HashSet};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashSet,
+    rc::Rc,
+};
 
 use rusqlite::{Connection, types::Value};
 
 use super::{
     error::{ApiError, Outcome},
+    functions::decode,
     json::Json,
     payload::Payload,
     sql::Sql,
@@ -51,16 +56,30 @@ pub(crate) struct Writer<'a> {
     pub(crate) returning: bool,
     /// Whether absent keys get their defaults instead of null.
     pub(crate) missing_default: bool,
-    /// What the policies said of rows before, by the values they look at.
-    pub(crate) verdicts: RefCell<Vec<Verdict>>,
+    pub(crate) known: Known,
 }
 
-/// A policy's answer for all rows of one statement that are alike in the columns it looks at.
+/// What one statement has found out about its rows and need not find out again.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The policies that were asked, one for each action.
+    pub(super) rules: RefCell<Vec<Rc<Rule>>>,
+    /// The time of the statement, which is the same for all its rows.
+    now: OnceCell<String>,
+}
+
+/// A policy, and what it said.
+///
+/// It sees the tables as they were before the statement, so rows that are alike in the columns it looks at fare alike: it
+/// is asked about the first of them, and its verdict holds for the others.
 #[derive(Debug)]
-pub(crate) struct Verdict {
+pub(crate) struct Rule {
     pub(super) action: Action,
-    pub(super) seen: Values,
-    pub(super) passes: bool,
+    pub(super) predicate: String,
+    /// Positions of the columns it looks at.
+    pub(super) looks_at: Vec<usize>,
+    /// The values it saw, and whether it let them pass.
+    pub(super) verdicts: RefCell<Vec<(Values, bool)>>,
 }
 
 /// A row of the table, in column order.
@@ -71,6 +90,7 @@ impl Writer<'_> {
     pub(crate) fn insert(&self, payload: &Payload, conflict: &Conflict) -> Outcome<Written> {
         let columns = payload.columns(self.table)?;
         let mut written = Written::default();
+        let insertion = self.insertion();
         for row in &payload.rows {
             let values = self.new_row(&columns, row)?;
             self.check_policy(&values, Action::InsertCheck)?;
@@ -78,10 +98,11 @@ impl Writer<'_> {
                 self.check_policy(&values, Action::Select)?;
             }
             self.check_values(&values)?;
-            let existing = match conflict {
+            let key = match conflict {
                 Conflict::Fail => None,
-                Conflict::Ignore(key) | Conflict::Merge(key) => self.row_with(key, &values, None)?,
+                Conflict::Ignore(key) | Conflict::Merge(key) => Some(key.as_slice()),
             };
+            let existing = key.map(|key| self.row_with(key, &values, None)).transpose()?.flatten();
             match (existing, conflict) {
                 (Some(_), Conflict::Ignore(_)) => {}
                 (Some(rowid), Conflict::Merge(_)) => {
@@ -98,8 +119,8 @@ impl Writer<'_> {
                     }
                 }
                 _ => {
-                    self.check_keys(&values, None)?;
-                    written.rows.push(self.store(&values)?);
+                    self.check_keys(&values, None, key)?;
+                    written.rows.push(self.store(&insertion, &values)?);
                     written.inserted += 1;
                 }
             }
@@ -154,7 +175,7 @@ impl Writer<'_> {
         // Choosing rows by a filter reads them, so the person must still see what becomes of them.
         self.check_policy(&values, Action::Select)?;
         self.check_values(&values)?;
-        self.check_keys(&values, Some(rowid))?;
+        self.check_keys(&values, Some(rowid), None)?;
         // Every free column is written, so the version changes even when no value does.
         let mut sql = Sql::new(self.identity);
         let mut sets = Vec::new();
@@ -192,8 +213,16 @@ impl Writer<'_> {
             Fallback::Int(number) => Value::Integer(number),
             Fallback::Bool(value) => Value::Integer(i64::from(value)),
             Fallback::NewUuid => Value::Text(self.made("SELECT new_uuid()")?),
-            Fallback::Now => Value::Text(self.made("SELECT now_pg()")?),
+            Fallback::Now => Value::Text(self.now()?.to_owned()),
         })
+    }
+
+    fn now(&self) -> Outcome<&str> {
+        if let Some(now) = self.known.now.get() {
+            return Ok(now);
+        }
+        let now = self.made("SELECT now_pg()")?;
+        Ok(self.known.now.get_or_init(|| now))
     }
 
     fn made(&self, text: &str) -> Outcome<String> {
@@ -210,22 +239,24 @@ impl Writer<'_> {
         Ok(statement.query_row([rowid], |row| (0..count).map(|index| row.get(index)).collect())?)
     }
 
-    fn store(&self, values: &Values) -> Outcome<i64> {
-        let mut sql = Sql::new(self.identity);
-        let (mut names, mut places) = (Vec::new(), Vec::new());
-        for (column, value) in self.table.columns.iter().zip(values) {
-            if column.server_set.is_none() {
-                names.push(column.name);
-                places.push(sql.bind(value.clone()));
-            }
-        }
-        let text = format!(
-            "INSERT INTO \"{}\" ({}) VALUES ({})",
-            self.table.name,
-            column_list(names.into_iter()),
-            places.join(", ")
-        );
-        sql.query(self.conn, &text, |_| Ok(()))?;
+    /// The columns that a statement may set.
+    fn free_columns(&self) -> impl Iterator<Item = (usize, &'static str)> {
+        let free = |(_, column): &(usize, &Column)| column.server_set.is_none();
+        self.table.columns.iter().enumerate().filter(free).map(|(position, column)| (position, column.name))
+    }
+
+    /// The SQL that stores one row, its values bound in the order of [`Writer::free_columns`].
+    fn insertion(&self) -> String {
+        let places = vec!["?"; self.free_columns().count()];
+        let names = column_list(self.free_columns().map(|(_, name)| name));
+        format!("INSERT INTO \"{}\" ({names}) VALUES ({})", self.table.name, places.join(", "))
+    }
+
+    fn store(&self, insertion: &str, values: &Values) -> Outcome<i64> {
+        let failed = |error: rusqlite::Error| decode(&error).unwrap_or_else(|| ApiError::from(error));
+        let free = self.free_columns().filter_map(|(position, _)| values.get(position));
+        let mut statement = self.conn.prepare_cached(insertion).map_err(failed)?;
+        statement.execute(rusqlite::params_from_iter(free)).map_err(failed)?;
         Ok(self.conn.last_insert_rowid())
     }
 }
