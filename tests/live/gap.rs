@@ -40,7 +40,7 @@ async fn r01_after_200_disturbances_every_row_is_held_exactly_once() {
     let cloud = app.builder().open().await.unwrap().unwrap();
     let person = &server.demo().people[0];
     sign_in(&cloud, person).await.unwrap();
-    let tokens = cloud.client().token_source().unwrap().clone();
+    let tokens = std::sync::Arc::<dyn cloud_sdk::client::TokenSource>::clone(cloud.client().token_source().unwrap());
     let hurried = Client::builder(server.url(), server.publishable_key()).unwrap().clock(hurried()).build();
     let realtime = Realtime::builder(&hurried.with_token_source(tokens)).open();
 
