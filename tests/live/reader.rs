@@ -90,7 +90,7 @@ impl Reader {
     pub(crate) async fn open(realtime: &Realtime, client: &Client, conversation: &str) -> Self {
         let mine = Filter::all([Condition::eq("conversation_id", conversation)]).unwrap();
         let request = ChangesRequest::table(RowEvent::INSERT, "public", "messages").filter(mine);
-        let config = JoinConfig::new().changes(request.clone()).acknowledge_broadcasts();
+        let config = JoinConfig::new().changes(request.clone());
         let channel = realtime.channel(Topic::realtime("conversation").unwrap()).config(config).open().await.unwrap();
         Self {
             changes: Changes::of(&channel, &request),

@@ -5,6 +5,7 @@
     reason = "clippy allows it inside test functions only, and these build their values in others"
 )]
 
+mod cloud;
 mod codec_properties;
 mod codec_text;
 mod codec_vectors;

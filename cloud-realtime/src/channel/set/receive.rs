@@ -12,6 +12,9 @@ use crate::{
     refs::Ref,
 };
 
+/// What a server says to a push for a channel that it does not know.
+const UNMATCHED: &str = "unmatched topic";
+
 /// What a message was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
@@ -62,6 +65,7 @@ impl ChannelSet {
             _ => Reply::new("unreadable", Content::null()),
         };
         if self.answered(reference, &reply, out) {
+            self.unmatched(envelope, &reply, now, out);
             return Heard::Handled;
         }
         let joining = self.topics.get(envelope.topic()).copied();
@@ -85,6 +89,19 @@ impl ChannelSet {
             return Heard::Handled;
         }
         Heard::Ignored
+    }
+
+    /// The server knows no such channel: whatever ended it was not heard here, and it is joined anew (R2). Only an
+    /// answer to the present instance gets here, since a new one forgets the pushes of the one before.
+    fn unmatched(&mut self, envelope: &Envelope<'_>, reply: &Reply<'_>, now: Now<'_>, out: &mut Vec<Effect>) {
+        if reply.is_ok() || envelope.join_ref().is_some() || words(reply) != UNMATCHED {
+            return;
+        }
+        if let Some(&id) = self.topics.get(envelope.topic())
+            && self.channels.get(&id).is_some_and(|core| matches!(core.phase, Phase::Joined { .. }))
+        {
+            self.failed(id, Class::Passing, UNMATCHED, now, out);
+        }
     }
 
     /// `phx_close` and `phx_error`: the instance that they name is over.

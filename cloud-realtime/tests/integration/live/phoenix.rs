@@ -335,3 +335,21 @@ async fn h01_close_ends_everything_and_says_so_to_all_who_wait() {
     assert_eq!(code(room.send(Push::json("late", &1).unwrap()).await), Some(CLOSED));
     assert!(server.next().await.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn r02_a_channel_that_the_server_does_not_know_any_more_is_joined_anew() {
+    let (builder, mut network) = builder();
+    let realtime = builder.open();
+    let (room, mut events) = open(&realtime, "room:9").await;
+    let mut server = Server::accept(&mut network).await;
+    let join = server.join().await;
+    until_live(&mut events).await;
+    let (reply, ()) = tokio::join!(room.push(Push::json("echo", &json!({})).unwrap()), async {
+        let push = server.expect("echo").await;
+        server.say(json!([null, push.1, "room:9", "phx_reply", {"status": "error", "response": {"reason": "unmatched topic"}}])).await;
+    });
+    assert!(!reply.unwrap().is_ok());
+    assert!(matches!(news(&mut events).await, ChannelEvent::Gap(cloud_realtime::channel::GapCause::Channel)));
+    assert_ne!(server.join().await.0, join.0);
+    until_live(&mut events).await;
+}
