@@ -1,5 +1,5 @@
 //! Ten thousand clients of one server that restarts, on paper time: nobody comes back in a crowd (R6).
-use super::{tests::Rig, *};
+use super::{comeback::*, tests::Rig, *};
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 const CLIENTS: u64 = 10_000;

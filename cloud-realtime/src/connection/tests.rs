@@ -1,5 +1,7 @@
 //! The machine by tables of events, and one property: it always comes back, and never in a fast loop.
-use super::*;
+use super::{comeback::*, *};
+use crate::refs::Refs;
+use cloud_client::random::Random;
 use proptest::prelude::*;
 
 const LIMIT: Duration = Duration::from_secs(20);

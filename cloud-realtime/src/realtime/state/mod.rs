@@ -2,6 +2,10 @@
 //!
 //! An event goes into a machine; its effects are done in order, and what they cause goes into the machines again until
 //! nothing is left. Frames are only put into the outbox here.
+mod effects;
+mod outgoing;
+mod report;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -17,24 +21,23 @@ use tokio::sync::watch;
 use super::{
     Intent,
     builder::RealtimeBuilder,
-    jobs::{Attempted, Jobs, Step, TokenAnswer},
+    jobs::{Attempted, Step, TokenAnswer},
 };
 use crate::{
     channel::{
-        ChannelEvent, Params, Shared,
+        ChannelEvent, Shared,
         command::{Command, Waiter},
         set::{self, ChannelSet, Heard, NoChannel, Outcome, Token, Wish},
     },
-    codec::{Codec, Content, Envelope, Sender},
-    codes::{HEARTBEAT_LOST, PUSH_INVALID, PUSH_UNCERTAIN, SOCKET_LOST, TOO_MANY_CHANNELS, TOPIC_TAKEN},
-    connection::{self, Connection, Event, Loss, Now},
+    codec::{Codec, Sender},
+    codes::{TOO_MANY_CHANNELS, TOPIC_TAKEN},
+    connection::{self, Connection, Event, Now},
     credentials::Credentials,
     event,
-    join::JoinPayload,
     message::Message,
-    refs::{Ref, Refs},
+    refs::Refs,
     socket::{Frame, Received, Socket, SocketError},
-    status::{ChannelState, ConnectionState, Status},
+    status::{ChannelState, Status},
     topic::HEARTBEAT_TOPIC,
 };
 
@@ -287,179 +290,12 @@ impl Live {
         }
     }
 
-    /// Does what the machines say until they say nothing more.
-    pub(super) fn perform(&mut self, jobs: &mut Jobs) {
-        loop {
-            let wanted = !self.set.is_empty();
-            if std::mem::replace(&mut self.wanted, wanted) != wanted {
-                self.connection(Event::Wanted(wanted));
-            }
-            let (first, second) = (std::mem::take(&mut self.connection_effects), std::mem::take(&mut self.set_effects));
-            if first.is_empty() && second.is_empty() {
-                break;
-            }
-            first.into_iter().for_each(|effect| self.connect(effect, jobs));
-            second.into_iter().for_each(|effect| self.channel(effect, jobs));
-        }
-        if std::mem::take(&mut self.set_moved) {
-            self.set_due = self.set.deadline();
-        }
-    }
-
-    fn connect(&mut self, effect: connection::Effect, jobs: &mut Jobs) {
-        match effect {
-            connection::Effect::Acquire { generation, renew } => jobs.acquire(generation, renew),
-            connection::Effect::Connect { generation } => {
-                jobs.connect(generation, self.credentials.take().unwrap_or_default());
-            }
-            connection::Effect::Drop => {
-                jobs.give_up();
-                (self.socket, self.credentials) = (None, None);
-            }
-            connection::Effect::Close => self.leaving = self.socket.take(),
-            connection::Effect::Opened => {
-                self.shown.last_error = None;
-                self.set(ChannelSet::opened);
-            }
-            connection::Effect::Lost(loss) => {
-                self.socket = None;
-                for out in std::mem::take(&mut self.outbox) {
-                    if let Out::Sent(push) = out
-                        && let Some(waiter) = self.waiters.remove(&push)
-                    {
-                        waiter.fail(Error::new(PUSH_UNCERTAIN));
-                    }
-                }
-                self.shown.last_error = match loss {
-                    Loss::Closed { code } => Some(match code {
-                        Some(code) => Error::new(SOCKET_LOST).with_server_code(code.to_string()),
-                        None => Error::new(SOCKET_LOST),
-                    }),
-                    Loss::Silent => Some(Error::new(HEARTBEAT_LOST)),
-                    Loss::Slept | Loss::Unwanted => None,
-                };
-                tracing::debug!(?loss, "the live connection ended");
-                self.set(ChannelSet::closed);
-            }
-            connection::Effect::Heartbeat(reference) => self.send(&Envelope::heartbeat(reference), None),
-        }
-    }
-
-    fn channel(&mut self, effect: set::Effect, jobs: &mut Jobs) {
-        match effect {
-            set::Effect::AskToken => jobs.ask_token(None),
-            set::Effect::RenewToken { generation } => {
-                jobs.ask_token(self.token.clone().filter(|token| token.generation == generation));
-            }
-            set::Effect::Join { id, join_ref } => self.join(id, join_ref),
-            set::Effect::SendToken { id, join_ref, reference } => self.send_token(id, join_ref, reference),
-            set::Effect::Send { envelope, push } => self.send(&envelope, push),
-            set::Effect::Settle { push, outcome: Outcome::Sent } => self.outbox.push_back(Out::Sent(push)),
-            set::Effect::Settle { push, outcome: Outcome::Answered(reply) } => {
-                if let Some(Waiter::Answer(waiter)) = self.waiters.remove(&push) {
-                    // Whoever asked may have gone.
-                    let _ = waiter.send(Ok(reply));
-                }
-            }
-            set::Effect::Settle { push, outcome: Outcome::Failed(error) } => {
-                if let Some(waiter) = self.waiters.remove(&push) {
-                    waiter.fail(error);
-                }
-            }
-            set::Effect::Tell { id, event } => {
-                if let Some(shared) = self.handles.get(&id) {
-                    shared.listeners.tell(event);
-                }
-            }
-            set::Effect::Show { id, state } => {
-                if let Some(shared) = self.handles.get(&id) {
-                    shared.state.send_replace(state);
-                }
-            }
-            set::Effect::Gone { id } => {
-                if let Some(shared) = self.handles.remove(&id) {
-                    shared.state.send_replace(ChannelState::Left);
-                    shared.listeners.end();
-                }
-            }
-            set::Effect::Joining(joining) => self.connection(Event::Joining(joining)),
-            set::Effect::Live(live) => {
-                self.shown.live_channels = live;
-                self.connection(Event::Live(live > 0));
-            }
-            set::Effect::Limited => self.connection(Event::Limited),
-        }
-    }
-
-    /// Builds the join from the wish and the newest token (R2).
-    fn join(&mut self, id: u64, join_ref: Ref) {
-        let Some((topic, params)) = self.set.params(id) else { return };
-        let payload = match (params, &self.token) {
-            (Params::Plain(payload), _) => Ok(payload.clone()),
-            (Params::Supabase(config), Some(token)) => JoinPayload::new(config).access_token(&token.secret).expose(),
-            (Params::Supabase(config), None) => JoinPayload::new(config).expose(),
-        };
-        let Ok(payload) = payload else { return };
-        let envelope = Envelope::new(topic.as_str().to_owned(), event::JOIN, payload);
-        self.send(&envelope.with_ref(join_ref).with_join_ref(join_ref), None);
-    }
-
-    fn send_token(&mut self, id: u64, join_ref: Ref, reference: Ref) {
-        let (Some((topic, _)), Some(token)) = (self.set.params(id), &self.token) else { return };
-        let payload = std::collections::BTreeMap::from([("access_token", token.secret.expose_secret())]);
-        let Ok(payload) = Content::json(&payload) else { return };
-        let envelope = Envelope::new(topic.as_str().to_owned(), event::ACCESS_TOKEN, payload);
-        self.send(&envelope.with_ref(reference).with_join_ref(join_ref), None);
-    }
-
-    fn send(&mut self, envelope: &Envelope<'_>, push: Option<u64>) {
-        match self.codec.encode(Sender::Client, envelope) {
-            Ok(frame) => self.outbox.push_back(Out::Frame(frame)),
-            Err(error) => {
-                tracing::debug!(%error, event = envelope.event(), "a message cannot be sent");
-                let Some(push) = push else { return };
-                self.set.not_sent(push);
-                self.set_moved = true;
-                if let Some(waiter) = self.waiters.remove(&push) {
-                    waiter.fail(Error::new(PUSH_INVALID).with_source(error));
-                }
-            }
-        }
-    }
-
     /// The socket has taken this push and everything before it.
     pub(super) fn sent(&mut self, push: u64) {
         if let Some(Waiter::Sent(waiter)) = self.waiters.remove(&push) {
             // Whoever asked may have gone.
             let _ = waiter.send(Ok(()));
         }
-    }
-
-    /// Shows the status if it is another.
-    pub(super) fn report(&mut self) {
-        self.show(self.connection.shown());
-    }
-
-    pub(super) fn show(&mut self, connection: ConnectionState) {
-        self.shown.connection = connection;
-        self.shown.failed_attempts = self.connection.failures();
-        self.shown.channels = self.set.wanted();
-        self.shown.stale_messages = self.set.stale();
-        let shown = &self.shown;
-        self.status.send_if_modified(|status| {
-            let error = |status: &Status| status.last_error.as_ref().map(Error::code);
-            let same = status.connection == shown.connection
-                && status.failed_attempts == shown.failed_attempts
-                && status.channels == shown.channels
-                && status.live_channels == shown.live_channels
-                && status.unreadable_frames == shown.unreadable_frames
-                && status.stale_messages == shown.stale_messages
-                && error(status) == error(shown);
-            if !same {
-                *status = shown.clone();
-            }
-            !same
-        });
     }
 
     /// Every handle and every waiter hears of the end.
