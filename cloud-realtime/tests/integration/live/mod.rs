@@ -1,9 +1,11 @@
 //! The live connection by its public API: paused time, a server whose every frame the test decides.
 
+mod fragments;
 mod phoenix;
 mod supabase;
 mod ticket;
 mod time;
+mod tokens;
 mod websocket;
 
 use std::{
@@ -141,6 +143,8 @@ struct SessionState {
     user: AtomicU64,
     replaced: AtomicU64,
     asked: AtomicU64,
+    /// So many questions for a token end in an error.
+    failing: AtomicU64,
 }
 
 impl Session {
@@ -172,6 +176,10 @@ fn token(user: u64, generation: u64) -> String {
 impl TokenSource for Session {
     async fn token(&self) -> Result<Option<AccessToken>, Error> {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
+        let one_less = |failing: u64| failing.checked_sub(1);
+        if self.0.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return Err(Error::new(cloud_client::error::codes::TIMEOUT));
+        }
         Ok(self.current())
     }
 

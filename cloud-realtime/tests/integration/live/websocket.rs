@@ -10,15 +10,15 @@ use cloud_realtime::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 use super::*;
 
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 
 #[expect(clippy::disallowed_methods, reason = "the runtime of the test owns its server")]
-fn serve(server: impl Future<Output = impl Send + 'static> + Send + 'static) {
+pub(super) fn serve(server: impl Future<Output = impl Send + 'static> + Send + 'static) {
     drop(tokio::task::spawn(server));
 }
 
@@ -48,23 +48,26 @@ async fn echo() -> String {
     format!("ws://{address}/socket/websocket")
 }
 
+/// Reads the request of an upgrade; the accept key that belongs to it.
+pub(super) async fn accept_key(stream: &mut TcpStream) -> Option<String> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.ok()?;
+        request.push(byte[0]);
+    }
+    let request = String::from_utf8(request).ok()?;
+    let key = request.lines().find_map(|line| line.strip_prefix("sec-websocket-key: "))?;
+    Some(tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes()))
+}
+
 /// A server that answers every connection with these bytes; `{accept}` stands for the right accept key.
 async fn raw(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     serve(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                if stream.read_exact(&mut byte).await.is_err() {
-                    break;
-                }
-                request.push(byte[0]);
-            }
-            let request = String::from_utf8(request).unwrap();
-            let key = request.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
-            let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+            let Some(accept) = accept_key(&mut stream).await else { continue };
             stream.write_all(answer.replace("{accept}", &accept).as_bytes()).await.unwrap();
             let _ = stream.read(&mut [0; 64]).await;
         }
@@ -72,11 +75,11 @@ async fn raw(answer: &'static str) -> String {
     format!("ws://{address}/socket")
 }
 
-fn connector() -> WebSocketConnector {
+pub(super) fn connector() -> WebSocketConnector {
     WebSocketConnector::new(&Client::builder("http://127.0.0.1:1", "sb_publishable_demo").unwrap().build())
 }
 
-fn request(url: &str) -> ConnectRequest {
+pub(super) fn request(url: &str) -> ConnectRequest {
     ConnectRequest::new(url.parse().unwrap())
 }
 
@@ -164,4 +167,17 @@ async fn t09_plain_sockets_are_for_this_machine_only_and_errors_never_show_the_a
         cause = error.source();
     }
     assert!(!shown.contains("s3cret") && !shown.contains("apikey"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_where_it_should_cannot_be_reached() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    serve(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    let error = refused(&format!("wss://{address}/socket")).await;
+    assert!(matches!(error, ConnectError::Unreachable(_)), "{error:?}");
 }
