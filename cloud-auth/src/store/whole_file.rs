@@ -42,6 +42,7 @@ pub(super) enum Unread {
     /// They are not what was once written: the file is set aside.
     Damaged,
     /// They may be whole; the file stays where it is.
+    #[cfg_attr(not(feature = "vault"), expect(dead_code, reason = "a plain file is read by anybody who may open it"))]
     Refused(Error),
 }
 
@@ -133,6 +134,7 @@ impl WholeFile {
         Ok(Turn { _turn: turn, _lock: Some(self.locked(".write-lock").await?) })
     }
 
+    #[cfg(feature = "vault")]
     pub(super) async fn exists(&self) -> Result<bool, Error> {
         let path = Arc::clone(&self.path);
         blocking("reading the file", move || path.try_exists()).await
