@@ -10,6 +10,7 @@ mod app;
 mod browser;
 mod live;
 mod search;
+mod server;
 mod session;
 mod sinks;
 mod sources;

@@ -4,15 +4,15 @@ use cloud_sdk::{ExposeSecret as _, client::events::Heard};
 use serde_json::Value;
 
 use crate::{
-    app::{App, cloud, stop},
-    browser,
+    app::{App, stop},
+    browser, server,
     sinks::{Log, Sinks},
 };
 
 #[tokio::test]
 async fn a12_no_secret_is_in_any_log_error_event_status_or_workspace_file() {
     let mut sinks = Sinks::new();
-    let server = cloud().await;
+    let server = server::start(cloud_dev::CloudDev::builder()).await;
     let app = App::new(&server);
     let person = &server.demo().people[0];
     let cloud = app.start_signed_in(person).await;

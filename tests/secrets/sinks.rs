@@ -16,7 +16,7 @@ use cloud_sdk::Error;
 use serde::Serialize;
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt as _};
 
-use crate::search::find;
+use crate::{search::find, server};
 
 static LOG: OnceLock<Log> = OnceLock::new();
 static BESIDE: OnceLock<Beside> = OnceLock::new();
@@ -35,7 +35,7 @@ impl Log {
             let lines = tracing_subscriber::Layer::with_filter(lines, ours);
             let everything = tracing_subscriber::registry().with(LevelFilter::TRACE).with(lines);
             tracing::subscriber::set_global_default(everything).unwrap();
-            log::set_logger(BESIDE.get_or_init(|| Beside { log: log.clone(), excepted: Self::default() })).unwrap();
+            log::set_logger(BESIDE.get_or_init(|| Beside { log: log.clone(), servers: Self::default() })).unwrap();
             log::set_max_level(log::LevelFilter::Trace);
             let kept = log.clone();
             std::panic::set_hook(Box::new(move |panic| {
@@ -50,9 +50,9 @@ impl Log {
         writeln!(self.clone(), "{line}").unwrap();
     }
 
-    /// What was kept out of it, see [`is_excepted`].
-    pub(crate) fn excepted() -> &'static Self {
-        &BESIDE.get().unwrap().excepted
+    /// What the server's threads wrote by the other way to log.
+    pub(crate) fn of_the_server() -> &'static Self {
+        &BESIDE.get().unwrap().servers
     }
 
     pub(crate) fn text(&self) -> String {
@@ -82,7 +82,7 @@ impl<'a> MakeWriter<'a> for Log {
 /// What comes by the other way to log.
 struct Beside {
     log: Log,
-    excepted: Log,
+    servers: Log,
 }
 
 impl log::Log for Beside {
@@ -91,17 +91,11 @@ impl log::Log for Beside {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        let log = if is_excepted(record) { &self.excepted } else { &self.log };
+        let log = if server::is_here() { &self.servers } else { &self.log };
         log.add(&format!("{} {}: {}", record.level(), record.target(), record.args()));
     }
 
     fn flush(&self) {}
-}
-
-/// The one exception: at TRACE the WebSocket library writes out each frame and the request that opens the socket,
-/// whatever is in them, and nobody who uses it can prevent that. The README tells hosts to leave that level off.
-fn is_excepted(record: &log::Record<'_>) -> bool {
-    record.level() == log::Level::Trace && record.target().starts_with("tungstenite::")
 }
 
 /// Where secrets are looked for.

@@ -8,12 +8,12 @@ use cloud_sdk::{
 };
 use serde_json::Value;
 
-use crate::sinks::Sinks;
+use crate::{server, sinks::Sinks};
 
 #[tokio::test]
 async fn a12_no_token_or_key_of_a_hosts_own_comes_out() {
     let mut sinks = Sinks::new();
-    let server = CloudDev::builder().start().await.unwrap();
+    let server = server::start(CloudDev::builder()).await;
     let client = Client::builder(server.url(), server.publishable_key()).unwrap().build();
     let hosts = "hosts-own.canary-token.signed";
     let source = JwtSource::new(&client, move || async move { Ok(Jwt::new(hosts.into(), Duration::from_secs(3600))) });

@@ -9,12 +9,12 @@ use cloud_sdk::{
     client::{Client, TokenSource as _},
 };
 
-use crate::sinks::Sinks;
+use crate::{server, sinks::Sinks};
 
 #[tokio::test]
 async fn a12_neither_passphrase_nor_key_nor_contents_of_a_vault_come_out() {
     let mut sinks = Sinks::new();
-    let server = CloudDev::builder().start().await.unwrap();
+    let server = server::start(CloudDev::builder()).await;
     let person = &server.demo().people[0];
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("vault");

@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::{
     browser::{browse, verifiers},
+    server,
     session::refresh_tokens,
     sinks::Sinks,
 };
@@ -36,7 +37,7 @@ impl Stage {
     async fn new() -> Self {
         let sinks = Sinks::new();
         let server = CloudDev::builder().allow_redirect(format!("{LINK}*")).email_interval(Duration::ZERO);
-        let server = server.start().await.unwrap();
+        let server = server::start(server).await;
         let home = tempfile::tempdir().unwrap();
         let client = Client::builder(server.url(), server.publishable_key()).unwrap().build();
         let store = SecretStoreHandle::new(FileStore::new(home.path().join("login")));

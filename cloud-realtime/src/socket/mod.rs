@@ -8,6 +8,7 @@
 //! and heartbeats stay above it. A connector tries once, and says why it failed in the server's words.
 //! Source: RFC 6455; Supabase Realtime for the answers that refuse an upgrade.
 
+mod outbound;
 mod request;
 pub mod websocket;
 

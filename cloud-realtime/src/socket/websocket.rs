@@ -19,7 +19,7 @@ use std::{
 use async_trait::async_trait;
 use cloud_client::{
     Client,
-    transport::{RawStream, Request, Upgrade},
+    transport::{Request, Upgrade},
 };
 use futures::{Sink as _, Stream as _, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -34,7 +34,9 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{CloseReason, ConnectError, ConnectRequest, Connector, Frame, Received, Socket, SocketError};
+use super::{
+    CloseReason, ConnectError, ConnectRequest, Connector, Frame, Received, Socket, SocketError, outbound::Outbound,
+};
 use crate::codec::{MAX_RECEIVED_BYTES, MAX_SENT_BYTES};
 
 /// Read at once. The library's default is eight times as much, for every socket.
@@ -91,6 +93,7 @@ impl Connector for WebSocketConnector {
             Err(error) => return Err(ConnectError::Unreachable(Box::new(error))),
         };
         check(&headers, &key, request)?;
+        let stream = Outbound::new(stream);
         let stream = WebSocketStream::from_raw_socket(stream, Role::Client, Some(self.config())).await;
         Ok(Box::new(WebSocket { stream, ahead: VecDeque::new(), ahead_bytes: 0, over: false }))
     }
@@ -165,7 +168,7 @@ async fn start_of(mut body: cloud_client::transport::Body) -> String {
 }
 
 struct WebSocket {
-    stream: WebSocketStream<RawStream>,
+    stream: WebSocketStream<Outbound>,
     /// Read while a frame waited to be written.
     ahead: VecDeque<Result<Received, SocketError>>,
     ahead_bytes: usize,
@@ -235,12 +238,12 @@ impl Socket for WebSocket {
         if self.over {
             return Err(SocketError::Closed);
         }
-        let mut message = Some(match frame {
-            Frame::Text(text) => Message::text(text),
-            Frame::Binary(bytes) => Message::binary(bytes),
-        });
+        if frame.size_bytes() > MAX_SENT_BYTES + WRITE_BUFFER_BYTES {
+            return Err(SocketError::Protocol("a frame that is larger than what may wait to be written"));
+        }
+        let mut frame = Some(frame);
         let sent = poll_fn(|context| {
-            let written = write(Pin::new(&mut self.stream), &mut message, context);
+            let written = write(Pin::new(&mut self.stream), &mut frame, context);
             if written.is_pending() {
                 self.read_ahead(context);
             }
@@ -283,17 +286,19 @@ impl Socket for WebSocket {
 }
 
 fn write(
-    mut stream: Pin<&mut WebSocketStream<RawStream>>,
-    message: &mut Option<Message>,
+    mut stream: Pin<&mut WebSocketStream<Outbound>>,
+    frame: &mut Option<Frame>,
     context: &mut Context<'_>,
 ) -> Poll<Result<(), WsError>> {
-    if message.is_some() {
-        std::task::ready!(stream.as_mut().poll_ready(context))?;
-        if let Some(message) = message.take() {
-            stream.as_mut().start_send(message)?;
+    // What the library has begun, and what a dropped call has left, is finished first: frames stay whole.
+    std::task::ready!(stream.as_mut().poll_flush(context))?;
+    match frame.take() {
+        Some(frame) => {
+            stream.as_mut().get_mut().get_mut().put(frame)?;
+            stream.poll_flush(context)
         }
+        None => Poll::Ready(Ok(())),
     }
-    stream.poll_flush(context)
 }
 
 fn close_frame(reason: &CloseReason) -> CloseFrame {
