@@ -4,6 +4,7 @@
 //! rows and cursor in one commit) → [`Conversation::messages`] on every other device. A message is recognised by its id
 //! and by nothing else (P6): this user's other device is also this user.
 //! Wire source: "Cloud Integration Design", sections 3.5 and 7.4.
+mod listing;
 mod local;
 mod pull;
 mod push;
@@ -15,8 +16,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub(crate) use listing::{by_cloud_id, known, link_entries, with_waiting, with_work};
 pub use local::{Message, MessageState, NewMessage};
-pub(crate) use local::{by_cloud_id, known, link_entries, with_waiting, with_work};
 pub use push::Sent;
 
 use crate::{
@@ -175,7 +176,7 @@ pub(crate) async fn discover(scope: &Scope) -> Result<Progress, Error> {
     }
     found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
     let progress = counted.then(|| found.iter().filter_map(|seen| Some((seen.id.clone(), seen.last_seq?))).collect());
-    local::adopt(scope, found).await?;
+    listing::adopt(scope, found).await?;
     Ok(progress)
 }
 
