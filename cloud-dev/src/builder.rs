@@ -112,7 +112,7 @@ impl Builder {
     /// built-in tables.
     ///
     /// It has to trust tokens that this cloud signs, see [`jwt_secret`](Self::jwt_secret). Accounts stay here:
-    /// its database has to know the people by itself, the ones of [`Demo`] too.
+    /// its database has to know the people by itself, the ones of [`Demo`](crate::Demo) too.
     pub fn rest_upstream(mut self, url: impl Into<String>) -> Self {
         self.rest_upstream = Some(url.into());
         self

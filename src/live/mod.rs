@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cloud_auth::UserContext;
 use cloud_client::{clock::SharedClock, events::Bus, tasks::CancellationToken};
-use cloud_realtime::{Channel, Realtime, Topic, join::JoinConfig};
+use cloud_realtime::{Channel, Events, Realtime, Topic, join::JoinConfig};
 use cloud_sync::{Place, Workspace};
 use serde::Serialize;
 use serde_json::Value;
@@ -120,14 +120,16 @@ impl Live {
         let stop = cloud.0.tasks.stop_signal();
         let shared = Shared { workspace: workspace.clone(), bus: cloud.0.bus.clone(), stop: stop.clone() };
         // Open already: the workspace came from it.
-        if let (Some(channel), Ok(engine)) = (rows.clone(), cloud.sync().await) {
-            cloud.0.tasks.spawn(rows::run(shared.clone(), channel, engine.clone()));
+        let (rows, changes) = rows.unzip();
+        if let (Some(changes), Ok(engine)) = (changes, cloud.sync().await) {
+            cloud.0.tasks.spawn(rows::run(shared.clone(), changes, engine.clone()));
         }
         let client = cloud.client().clone();
         let interval = cloud.config().presence_interval;
-        let task = people::People::new(shared, people.clone(), own, client.clock().clone(), interval, teams);
+        let channel = people.as_ref().map(|(channel, _)| channel.clone());
+        let task = people::People::new(shared, people, own, client.clock().clone(), interval, teams);
         cloud.0.tasks.spawn(task.run(wished));
-        Self { rows, people, wishes, team, stop }
+        Self { rows, people: channel, wishes, team, stop }
     }
 
     /// Ends, and waits until both channels are left, for at most [`LEAVE_WAIT`].
@@ -193,10 +195,10 @@ impl Shared {
     }
 }
 
-async fn open(realtime: &Realtime, kind: &str, workspace: &Workspace, config: JoinConfig) -> Option<Channel> {
+async fn open(realtime: &Realtime, kind: &str, workspace: &Workspace, config: JoinConfig) -> Option<(Channel, Events)> {
     let topic = Topic::realtime(&format!("{kind}:{}", workspace.id())).ok()?;
-    match realtime.channel(topic).config(config).open().await {
-        Ok(channel) => Some(channel),
+    match realtime.channel(topic).config(config).listen().await {
+        Ok(opened) => Some(opened),
         Err(error) => {
             tracing::warn!(code = %error.code(), kind, "no live channel: polling goes on");
             None

@@ -59,9 +59,10 @@ struct Room {
 }
 
 impl Room {
-    fn of(channel: Channel, clock: &SharedClock) -> Self {
+    /// `first` are the events from before the join: who is there is told once.
+    fn of(channel: Channel, first: Events, clock: &SharedClock) -> Self {
         Self {
-            members: Members::of(&channel),
+            members: Members::new(first),
             events: channel.events(),
             inbox: Inbox::default(),
             tracker: Tracker::of(&channel, clock),
@@ -83,13 +84,13 @@ enum Woken {
 impl People {
     pub(super) fn new(
         shared: Shared,
-        channel: Option<Channel>,
+        opened: Option<(Channel, Events)>,
         own: Told,
         clock: SharedClock,
         interval: Duration,
         teams: watch::Sender<Vec<Teammate>>,
     ) -> Self {
-        let room = channel.map(|channel| Room::of(channel, &clock));
+        let room = opened.map(|(channel, first)| Room::of(channel, first, &clock));
         let now = clock.monotonic();
         Self {
             typing: TypingSender::new(own.user_id.clone()),

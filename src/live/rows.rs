@@ -5,7 +5,7 @@
 //! does not say which workspace it belongs to.
 use cloud_client::events::{Heard, Listener};
 use cloud_realtime::{
-    Channel, ChannelEvent, Events,
+    ChannelEvent, Events,
     changes::{Change, ChangesEvent, Condition, Feed, Filter},
     continuity::Continuity,
     join::{ChangesRequest, JoinConfig, RowEvent},
@@ -68,10 +68,9 @@ pub(super) fn config(workspace: &str) -> JoinConfig {
 }
 
 /// Until the channel is left or the workspace is let go of.
-pub(super) async fn run(shared: Shared, channel: Channel, engine: Engine) {
+pub(super) async fn run(shared: Shared, events: Events, engine: Engine) {
     let Requests { messages, state, agents } = Requests::of(shared.workspace.id());
     let feeds = (Feed::new(&messages), Feed::new(&state), Feed::new(&agents));
-    let events = channel.events();
     let stop = shared.stop.clone();
     let mut rows = Rows { shared, feeds, live: false, unpublished: false, strangers: None };
     // A hint that is cut short is found by the next regular sync.

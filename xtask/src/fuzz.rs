@@ -14,7 +14,7 @@ use crate::metadata;
 /// The version of cargo-fuzz that CI installs.
 const VERSION: &str = "0.13.2";
 /// How long each target runs, unless told otherwise.
-const SECONDS: u32 = 40;
+const SECONDS: u32 = 60;
 /// One input that takes longer counts as a crash.
 const INPUT_LIMIT: &str = "-timeout=10";
 
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn without_options_every_target_runs_its_time() {
-        assert_eq!(parse(&[]), Ok(Choice { seconds: 40, targets: TARGETS.to_vec() }));
+        assert_eq!(parse(&[]), Ok(Choice { seconds: 60, targets: TARGETS.to_vec() }));
         assert_eq!(parse(&["sse", "--seconds", "5"]), Ok(Choice { seconds: 5, targets: vec!["sse"] }));
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use cloud_client::{Error, error::codes::CLOSED};
 use tokio::sync::{oneshot, watch};
 
-use super::{Channel, Listeners, Shared, command::Command};
+use super::{Channel, Events, Listeners, Shared, command::Command};
 use crate::{codec::Content, join::JoinConfig, realtime::Realtime, status::ChannelState, topic::Topic};
 
 /// A channel that is not open yet.
@@ -67,6 +67,20 @@ impl ChannelBuilder {
     ///
     /// Cancel safe: a dropped call wants nothing.
     pub async fn open(self) -> Result<Channel, Error> {
+        Ok(self.listen().await?.0)
+    }
+
+    /// As [`Self::open`], with a listener from before the join: it hears what the server tells once and right after it,
+    /// such as who is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Self::open`].
+    pub async fn listen(self) -> Result<(Channel, Events), Error> {
         let shared = Arc::new(Shared {
             id: self.realtime.next_channel(),
             topic: self.topic,
@@ -75,10 +89,11 @@ impl ChannelBuilder {
             abandoned: AtomicBool::new(false),
         });
         let channel = Channel::new(Arc::clone(&shared), self.realtime.clone());
+        let events = channel.events();
         let (taken, answer) = oneshot::channel();
         let open = Command::Open { shared, params: self.params, taken };
         self.realtime.commands().send(open).await.map_err(|_| Error::new(CLOSED))?;
         answer.await.map_err(|_| Error::new(CLOSED))??;
-        Ok(channel)
+        Ok((channel, events))
     }
 }

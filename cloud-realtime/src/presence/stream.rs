@@ -40,9 +40,15 @@ pub struct Members<T> {
 }
 
 impl<T: DeserializeOwned + Clone> Members<T> {
-    /// Listens for the members of `channel`.
+    /// Listens for the members of `channel`. The server tells who is there once, right after the join: whoever may come
+    /// later than that uses [`ChannelBuilder::listen`](crate::channel::ChannelBuilder::listen) and [`Self::new`].
     pub fn of(channel: &Channel) -> Self {
-        Self { events: channel.events(), roster: Roster::new(), ready: VecDeque::new() }
+        Self::new(channel.events())
+    }
+
+    /// The members of the channel that these are the events of.
+    pub fn new(events: Events) -> Self {
+        Self { events, roster: Roster::new(), ready: VecDeque::new() }
     }
 
     /// Everyone, as of the last item.

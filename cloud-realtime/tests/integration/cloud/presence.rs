@@ -1,5 +1,9 @@
 //! Presence: told, told again, changed, taken back; one person with two devices.
-use cloud_realtime::presence::{ChangeKind, Members, PresenceEvent, Tracker, Update};
+use cloud_realtime::{
+    ChannelEvent,
+    broadcast::Broadcast,
+    presence::{ChangeKind, Members, PresenceEvent, Tracker, Update},
+};
 
 use super::*;
 
@@ -96,4 +100,28 @@ async fn r11_a_tracker_goes_on_telling_after_the_database_feed_of_its_channel_br
         .await;
     tracker.track(&json!({ "at": "sofa" })).unwrap();
     until(&mut members, &[("ada", &["sofa"])]).await;
+}
+
+#[tokio::test]
+async fn who_listens_from_before_the_join_hears_who_is_there_however_late_it_reads() {
+    let place = Place::new().await;
+    let (ada, grace) = (place.ada().await, place.grace().await);
+    let (first, second) = (ada.builder().open(), grace.builder().open());
+    let there = open(&first, "room", JoinConfig::new().presence("ada")).await;
+    let tracker = Tracker::of(&there, ada.clock());
+    tracker.track(&json!({ "at": "desk" })).unwrap();
+    until(
+        &mut Seen::of(&open(&ada.builder().open(), "room", JoinConfig::new().presence("")).await),
+        &[("ada", &["desk"])],
+    )
+    .await;
+
+    let topic = Topic::realtime("room").unwrap();
+    let (channel, events) = second.channel(topic).config(JoinConfig::new().presence("grace")).listen().await.unwrap();
+    live(&channel).await;
+    let mut late = channel.events();
+    Broadcast::json("after that", &json!({})).unwrap().send(&there).await.unwrap();
+    while !matches!(soon("a broadcast", late.next()).await.unwrap(), ChannelEvent::Message(_)) {}
+    // Who is there was told before, and nobody has read it yet.
+    until(&mut Seen::new(events), &[("ada", &["desk"])]).await;
 }
