@@ -14,7 +14,7 @@ use cloud_client::{
     tasks::Tasks,
 };
 use cloud_realtime::{Realtime, broadcast::Broadcast};
-use cloud_sync::{Engine, Place, Workspace, workspace::StopSync};
+use cloud_sync::{AutoSync, Engine, Place, Workspace, workspace::StopSync};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
@@ -54,7 +54,7 @@ pub(crate) struct Inner {
 /// The workspace at hand. Dropping it ends its automatic sync.
 pub(crate) struct Linked {
     workspace: Workspace,
-    _sync: Option<StopSync>,
+    sync: Option<StopSync>,
     live: Option<Live>,
 }
 
@@ -256,8 +256,8 @@ impl Cloud {
         self.0.linked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `workspace` the one at hand. What follows it live goes on when it was at hand before.
-    pub(crate) async fn set_linked(&self, workspace: Workspace, sync: Option<StopSync>) {
+    /// Makes `workspace` the one at hand, synced as `when` says. What follows it live goes on when it was at hand before.
+    pub(crate) async fn set_linked(&self, workspace: Workspace, when: Option<AutoSync>) {
         let _alone = self.0.linking.lock().await;
         let before = self.at_hand().take();
         let live = match before {
@@ -268,12 +268,18 @@ impl Cloud {
             }
             _ => None,
         };
+        // At hand first: whoever looks at the status at any event of what begins now finds it there.
+        *self.at_hand() = Some(Linked { workspace: workspace.clone(), sync: None, live: None });
+        let sync = when.map(|when| workspace.keep_synced(when));
         let live = match (live, self.0.config.live) {
             (Some(live), _) => Some(live),
             (None, LiveUpdates::On) => Some(Live::start(self, &workspace).await),
             (None, LiveUpdates::Off) => None,
         };
-        *self.at_hand() = Some(Linked { workspace, _sync: sync, live });
+        // Gone again when the cloud was closed meanwhile; then both end here.
+        if let Some(linked) = self.at_hand().as_mut() {
+            (linked.sync, linked.live) = (sync, live);
+        }
     }
 
     /// Lets go of the workspace at hand: its sync ends, its channels are left.

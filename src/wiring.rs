@@ -75,10 +75,19 @@ where
     });
 }
 
+/// Between two tries to take the folder's link up: the process before may still be letting go of the store.
+const HANDOVER: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
+
 async fn take_up_link(cloud: &Cloud) {
     let Some(folder) = cloud.0.folder.clone() else { return };
-    if let Err(error) = cloud.linked(&folder).await {
-        tracing::warn!(code = %error.code(), "the folder's link was not taken up");
+    let mut pauses = HANDOVER.into_iter();
+    while let Err(error) = cloud.linked(&folder).await {
+        let pause = pauses.next().filter(|_| error.code() == cloud_sync::codes::STORE_BUSY);
+        let Some(pause) = pause else {
+            tracing::warn!(code = %error.code(), "the folder's link was not taken up");
+            return;
+        };
+        cloud.client().clock().sleep(pause).await;
     }
 }
 
@@ -91,6 +100,6 @@ pub(crate) async fn keep_synced(cloud: &Cloud, workspace: &Workspace) {
     let documented = SyncConfig::default().sync_interval_ms;
     let own = Some(wanted.sync_interval_ms).filter(|interval| *interval != documented && *interval >= 1000);
     let interval = own.map_or(cloud.config().sync_interval, Duration::from_millis);
-    let sync = wanted.auto_sync.then(|| workspace.keep_synced(AutoSync::default().interval(interval)));
-    cloud.set_linked(workspace.clone(), sync).await;
+    let when = wanted.auto_sync.then(|| AutoSync::default().interval(interval));
+    cloud.set_linked(workspace.clone(), when).await;
 }

@@ -2,7 +2,7 @@
 //!
 //! content → machine says create, send, ask, wait → one request each → what came of it → machine → … → object.
 //! The server is asked once for each client what it offers: content of one chunk goes out with the creation where that
-//! is taken, and what is too large is not sent at all. This file holds the handle, [`steps`] carries out what the machine
+//! is taken, and what is too large is not sent at all. This file holds the handle, `steps` carries out what the machine
 //! says. A token whose time is over is replaced inside a request, and the
 //! same chunk sent again. Whoever wants to go on after a restart keeps each [`ResumeTicket`] that
 //! [`ResumableUpload::advance`] gives; it holds no secret.
