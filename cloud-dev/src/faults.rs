@@ -13,6 +13,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
+use tokio::sync::Notify;
 
 /// The header that asks for a fault, where the server was told to listen to it.
 pub(crate) const HEADER: &str = "x-cloud-dev-fault";
@@ -174,6 +175,8 @@ pub(crate) struct Faults {
     heed_header: bool,
     random: Option<Random>,
     state: Mutex<State>,
+    /// Told by every request.
+    counted: Notify,
 }
 
 /// Random faults: the seed, and how many requests in a thousand are hit.
@@ -192,7 +195,7 @@ struct State {
 impl Faults {
     /// A layer that heeds the fault header, and hits requests by itself, only if told to.
     pub(crate) fn new(heed_header: bool, random: Option<Random>) -> Self {
-        Self { heed_header, random, state: Mutex::default() }
+        Self { heed_header, random, state: Mutex::default(), counted: Notify::new() }
     }
 
     /// Adds a fault behind those that wait.
@@ -213,10 +216,25 @@ impl Faults {
         self.state().requests.iter().filter(|(path, _)| path.starts_with(prefix)).map(|(_, count)| count).sum()
     }
 
+    /// Waits until at least `count` requests came for paths that begin with `prefix`.
+    pub(crate) async fn reached(&self, prefix: &str, count: u64) {
+        loop {
+            let counted = self.counted.notified();
+            tokio::pin!(counted);
+            // Enabled before the look, so that no request falls in between.
+            counted.as_mut().enable();
+            if self.requests(prefix) >= count {
+                return;
+            }
+            counted.await;
+        }
+    }
+
     /// Counts a request and says what shall happen to it; an unreadable header is an error.
     pub(crate) fn offer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Option<Action>, ()> {
         let mut state = self.state();
         let seen = state.count(path);
+        self.counted.notify_waiters();
         if method == Method::OPTIONS {
             return Ok(None);
         }

@@ -197,6 +197,15 @@ impl Running {
         self.cloud.faults.requests(path_prefix)
     }
 
+    /// Waits until at least `count` requests came for paths that begin with `path_prefix`. Without a limit of its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn reached(&self, path_prefix: &str, count: u64) {
+        self.cloud.faults.reached(path_prefix, count).await;
+    }
+
     /// Stops the cloud: lets requests in flight end for two seconds, then cuts them; returns once the data
     /// directory is free again, after seven seconds at most.
     ///

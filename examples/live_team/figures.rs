@@ -5,9 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::Notify;
+
 /// One ledger for everybody in the room: all of them are in this process, so one clock tells.
 #[derive(Clone, Default)]
-pub struct Ledger(Arc<Mutex<BTreeMap<String, Entry>>>);
+pub struct Ledger(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    entries: Mutex<BTreeMap<String, Entry>>,
+    news: Notify,
+}
 
 #[derive(Default)]
 struct Entry {
@@ -17,7 +25,7 @@ struct Entry {
 
 impl Ledger {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn written(&self, id: &str, at: Instant) {
@@ -27,6 +35,14 @@ impl Ledger {
     /// The first time counts: a hint may come twice.
     pub fn heard(&self, id: &str, who: &str) {
         self.lock().entry(id.to_owned()).or_default().heard.entry(who.to_owned()).or_insert_with(Instant::now);
+        self.0.news.notify_one();
+    }
+
+    /// Waits until `count` people have heard the line. One at a time may wait.
+    pub async fn heard_by(&self, id: &str, count: usize) {
+        while self.arrivals(id).len() < count {
+            self.0.news.notified().await;
+        }
     }
 
     /// Who heard the line live, and how long after it was written.

@@ -7,7 +7,7 @@ use cloud_sdk::{Config, sync::Place};
 use crate::{
     args::Args,
     figures::{Ledger, percentile},
-    person::{Account, Person},
+    person::{Account, LIMIT, Person},
     screen::{self, Problem, spent},
 };
 
@@ -163,13 +163,8 @@ async fn talk(people: &[Person], lines: usize, first: usize, ledger: &Ledger) ->
         }
         let text = TALK[(first + turn) % TALK.len()];
         let id = person.say(text).await?;
-        let begun = Instant::now();
-        while ledger.arrivals(&id).len() < people.len() - 1 {
-            if begun.elapsed() > crate::person::LIMIT {
-                return Err(Problem(format!("not everybody heard what {} said", person.name)));
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let heard = tokio::time::timeout(LIMIT, ledger.heard_by(&id, people.len() - 1)).await;
+        heard.map_err(|_| Problem(format!("not everybody heard what {} said", person.name)))?;
         screen::said(person.number, &person.name, text, &ledger.arrivals(&id));
         ids.push(id);
     }

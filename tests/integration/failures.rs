@@ -126,14 +126,13 @@ async fn a05_no_passing_failure_at_the_start_ends_the_stored_login() {
     }
 }
 
-/// Reads until the session has been confirmed; a bounded number of times.
+/// Reads until the session has been confirmed: now, and after each thing that happens to it.
 async fn wait_until_verified(cloud: &Cloud) -> Result<Vec<Value>, Error> {
+    let mut events = cloud.auth().events();
     let mut last = read(cloud).await;
-    for _ in 0..200 {
-        if last.is_ok() && cloud.status().verified {
-            break;
-        }
-        cloud.client().clock().sleep(std::time::Duration::from_secs(2)).await;
+    while last.is_err() || !cloud.status().verified {
+        let told = cloud.client().clock().within(std::time::Duration::from_secs(500), events.next()).await;
+        told.expect("the session goes on by itself");
         last = read(cloud).await;
     }
     last

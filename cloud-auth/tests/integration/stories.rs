@@ -209,11 +209,7 @@ async fn a_sign_out_without_a_network_is_made_good_when_it_is_back() {
     cloud.set_offline(false);
     let before = cloud.requests("/auth/v1/logout");
     let clock = auth.client().clock().clone();
-    let heard = async {
-        while cloud.requests("/auth/v1/logout") == before {
-            clock.sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
+    let heard = cloud.reached("/auth/v1/logout", before + 1);
     clock.within(std::time::Duration::from_secs(20), heard).await.expect("told within twenty seconds");
     cloud.shutdown().await;
 }

@@ -279,17 +279,5 @@ fn cast_to((expression, from): Typed, wanted: &str) -> Outcome<Typed> {
         _ => {}
     }
     // Through text, as the type names themselves are SQL literals of this file's own making.
-    Ok((format!("pg_cast({expression}, '{}', '{}')", short_name(from), short_name(to)), to))
-}
-
-const fn short_name(ty: PgType) -> &'static str {
-    match ty {
-        PgType::Uuid => "uuid",
-        PgType::Text => "text",
-        PgType::Bool => "bool",
-        PgType::Int4 => "int4",
-        PgType::Int8 => "int8",
-        PgType::Timestamptz => "timestamptz",
-        PgType::Jsonb => "jsonb",
-    }
+    Ok((format!("pg_cast({expression}, '{}', '{}')", from.short_name(), to.short_name()), to))
 }

@@ -40,6 +40,19 @@ impl PgType {
             Self::Jsonb => "jsonb",
         }
     }
+
+    /// The name in PostgreSQL's catalogue, which casts and live changes use.
+    pub(crate) const fn short_name(self) -> &'static str {
+        match self {
+            Self::Uuid => "uuid",
+            Self::Text => "text",
+            Self::Bool => "bool",
+            Self::Int4 => "int4",
+            Self::Int8 => "int8",
+            Self::Timestamptz => "timestamptz",
+            Self::Jsonb => "jsonb",
+        }
+    }
 }
 
 /// What a column holds when an insert does not name it.

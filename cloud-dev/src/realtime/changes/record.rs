@@ -64,7 +64,7 @@ impl<'c> Data<'c> {
             .columns
             .iter()
             .filter(|column| chosen(column))
-            .map(|column| format!(r#"{{"name":"{}","type":"{}"}}"#, column.name, short_name(column.ty)))
+            .map(|column| format!(r#"{{"name":"{}","type":"{}"}}"#, column.name, column.ty.short_name()))
             .collect();
         let mut json = format!(
             r#"{{"schema":"public","table":"{}","type":"{}","commit_timestamp":"{}","columns":[{}]"#,
@@ -126,19 +126,6 @@ fn printed(ty: PgType, value: &Stored) -> String {
         (_, Stored::Integer(number)) => number.to_string(),
         (_, Stored::Text(text)) => quoted(text),
         _ => "null".to_owned(),
-    }
-}
-
-/// The type's name in PostgreSQL's catalogue.
-const fn short_name(ty: PgType) -> &'static str {
-    match ty {
-        PgType::Uuid => "uuid",
-        PgType::Text => "text",
-        PgType::Bool => "bool",
-        PgType::Int4 => "int4",
-        PgType::Int8 => "int8",
-        PgType::Timestamptz => "timestamptz",
-        PgType::Jsonb => "jsonb",
     }
 }
 
