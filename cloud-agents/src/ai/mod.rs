@@ -7,6 +7,7 @@ mod allowance;
 mod chunk;
 mod decoder;
 mod fallback;
+mod json_shape;
 mod models;
 mod reply;
 mod request;

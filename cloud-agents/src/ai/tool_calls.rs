@@ -11,7 +11,7 @@
 //! An id or name that is empty or said again changes nothing. Arguments are only joined, never looked into except to see
 //! whether they are a whole object, which is kept track of as they arrive. Wire source: OpenAI chat completions,
 //! `delta.tool_calls`.
-use super::ToolCall;
+use super::{ToolCall, json_shape::Shape};
 
 /// The most calls that one answer may make.
 const CALLS_LIMIT: usize = 128;
@@ -163,68 +163,6 @@ impl Building {
         let id = if self.id.is_empty() { format!("call_{at}") } else { self.id };
         let arguments = if self.arguments.trim().is_empty() { "{}".to_owned() } else { self.arguments };
         ToolCall::new(id, self.name, arguments)
-    }
-}
-
-/// How far a JSON object has come, by its brackets and quotes alone. Linear: every byte is looked at once.
-#[derive(Clone, Copy, Debug, Default)]
-struct Shape {
-    depth: u32,
-    in_text: bool,
-    escaped: bool,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Before,
-    Inside,
-    Whole,
-    NoObject,
-}
-
-impl Shape {
-    fn of(text: &str) -> Self {
-        let mut shape = Self::default();
-        shape.feed(text);
-        shape
-    }
-
-    fn is_whole(self) -> bool {
-        self.state == State::Whole
-    }
-
-    fn feed(&mut self, text: &str) {
-        for byte in text.bytes() {
-            self.step(byte);
-        }
-    }
-
-    fn step(&mut self, byte: u8) {
-        match self.state {
-            State::Inside if self.in_text => match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' => self.escaped = true,
-                b'"' => self.in_text = false,
-                _ => {}
-            },
-            State::Inside => match byte {
-                b'"' => self.in_text = true,
-                b'{' | b'[' => self.depth = self.depth.saturating_add(1),
-                b'}' | b']' => {
-                    self.depth -= 1;
-                    if self.depth == 0 {
-                        self.state = State::Whole;
-                    }
-                }
-                _ => {}
-            },
-            State::NoObject => {}
-            _ if byte.is_ascii_whitespace() => {}
-            State::Before if byte == b'{' => (self.state, self.depth) = (State::Inside, 1),
-            State::Before | State::Whole => self.state = State::NoObject,
-        }
     }
 }
 
@@ -413,17 +351,6 @@ mod tests {
                 expected.push(ToolCall::new(id, name, json));
             }
             prop_assert_eq!(assembled.conclude(Ending::Unexplained), Ok(expected), "{:?}", dialect);
-        }
-
-        #[test]
-        fn every_object_is_seen_to_be_whole_and_never_before_its_end(text in "[{}\\[\\]\":,a1 \\\\]{0,12}") {
-            let parsed = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok();
-            // Brackets and quotes alone may take more for an object, never less.
-            prop_assert!(!parsed || Shape::of(&text).is_whole());
-            for end in 0..text.len() {
-                let head = Shape::of(text.get(..end).unwrap());
-                prop_assert!(!parsed || !head.is_whole() || text.get(end..).unwrap().trim().is_empty());
-            }
         }
     }
 }
