@@ -100,7 +100,7 @@ impl Ai {
                 let whole = Support::unsupported("The function gives its answers whole.", "ai.whole");
                 self.client.mark(Capability::AI_STREAM, whole);
                 let raw: Box<RawValue> = reply.json()?;
-                AiStream::whole(raw.get()).map_err(|error| error.with_request_id(&reply.request_id))
+                AiStream::whole(raw.get(), &reply.request_id)
             }
         }
     }

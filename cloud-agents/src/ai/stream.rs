@@ -54,10 +54,11 @@ impl AiStream {
     }
 
     /// An answer that came in one piece of JSON.
-    pub(super) fn whole(json: &str) -> Result<Self, Error> {
+    pub(super) fn whole(json: &str, request_id: &str) -> Result<Self, Error> {
         let mut decoder = Decoder::default();
-        decoder.whole(json)?;
-        Ok(Self { events: None, request_id: String::new(), decoder, failure: None, outcome: Outcome::Running })
+        decoder.whole(json).map_err(|error| error.with_request_id(request_id))?;
+        let request_id = request_id.to_owned();
+        Ok(Self { events: None, request_id, decoder, failure: None, outcome: Outcome::Running })
     }
 
     /// The next chunk; `None` once the answer is over, and after an error. Cancel safe.

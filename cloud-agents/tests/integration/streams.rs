@@ -156,8 +156,10 @@ async fn a_stream_asks_for_events_and_counts_and_finishes_with_the_whole_answer(
 async fn json_instead_of_events_is_an_answer_or_an_error_like_any_other() {
     let answer = r#"{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}],"usage":{"total_tokens":3}}"#;
     for kind in ["application/json", "text/plain"] {
-        let scripted = Scripted::new([Step::answer(200, kind, answer)]);
-        let read = read_stream(Ai::new(client(&scripted)).stream(&question()).await.unwrap()).await;
+        let scripted = Scripted::new([Step::answer(200, kind, answer).header("sb-request-id", "req-7")]);
+        let stream = Ai::new(client(&scripted)).stream(&question()).await.unwrap();
+        assert_eq!(stream.request_id(), "req-7");
+        let read = read_stream(stream).await;
         assert!(read.completed() && read.error.is_none());
         assert_eq!((read.words().as_str(), read.chunks.len()), ("hello", 2));
     }
@@ -167,7 +169,7 @@ async fn json_instead_of_events_is_an_answer_or_an_error_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s05_s06_a_failure_in_the_stream_keeps_the_words_before_it() {
+async fn g01_s05_s06_a_failure_in_the_stream_keeps_the_words_before_it() {
     let failures = [
         (event(&json!({"error": {"message": "boom", "code": 500}})), "ai.failed_in_stream"),
         ("event: error\ndata: {\"message\":\"boom\"}\n\n".to_owned(), "ai.failed_in_stream"),
