@@ -49,6 +49,13 @@ pub const ALREADY_LINKED: ErrorCode = ErrorCode::new(
     "The folder is linked to another cloud workspace",
     "Unlink it first; nothing in the cloud is deleted by that.",
 );
+/// The link was ended.
+pub const NOT_LINKED: ErrorCode = ErrorCode::new(
+    "sync.not_linked",
+    Conflict,
+    "The folder is not linked to this cloud workspace any more",
+    "Link it again to go on; local data stays as it is.",
+);
 /// The workspace cannot be seen.
 pub const WORKSPACE_GONE: ErrorCode = ErrorCode::new(
     "sync.workspace_gone",

@@ -109,12 +109,17 @@ impl Engine {
         name: &str,
     ) -> Result<WorkspaceSummary, Error> {
         let slug: String = name.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-        // The id is made here, so that a repeat after a lost answer makes no second one.
-        let id = self.context.client.random().uuid();
+        // The id is made here, so that a repeat after a lost answer makes no second one, and finds the first.
+        let id = self.context.client.random().uuid().to_string();
         let row =
             json!({"id": id, "org_id": organization, "name": name, "slug": slug, "status": "idle", "created_by": user});
-        let made = self.context.client.table("workspaces").insert(&row).fetch::<WorkspaceSummary>(["*"]).await?;
-        made.into_iter().next().ok_or_else(|| Error::new(WORKSPACE_GONE))
+        let table = self.context.client.table("workspaces");
+        let made = table.insert(&row).on_conflict(["id"]).ignore_duplicates().fetch::<WorkspaceSummary>(["*"]).await?;
+        let made = match made.into_iter().next() {
+            None => table.select(["*"]).eq("id", &id).one().await?,
+            made => made,
+        };
+        made.ok_or_else(|| Error::new(WORKSPACE_GONE).during("making a workspace"))
     }
 
     /// Links `folder` to a cloud workspace for `user`, who is signed in. Making the same link again is no change.
@@ -172,7 +177,7 @@ impl Engine {
             })
             .await?
             .ok_or_else(linked_elsewhere)?;
-        let workspace = self.workspace(link, &seen.id, &seen.name, user, &folder);
+        let workspace = self.workspace(link, seen.id, seen.name, user, folder);
         self.context.bus.send(SyncEvent::Linked {
             workspace_id: workspace.id().to_owned(),
             folder: workspace.folder().display().to_string(),
@@ -201,7 +206,7 @@ impl Engine {
                     .optional()
             })
             .await?;
-        Ok(found.map(|(link, id, name)| self.workspace(link, &id, &name, user, &folder)))
+        Ok(found.map(|(link, id, name)| self.workspace(link, id, name, user, folder)))
     }
 
     /// What a link file in `folder` proposes, for a host that wants to ask its user; it does nothing by itself.
@@ -214,14 +219,27 @@ impl Engine {
         blocking(move || LinkRecord::read(&folder)).await
     }
 
-    /// Stops background work and waits for it, at most `limit`. Nothing is lost: what was not sent stays stored.
-    /// `false` when something was still running.
+    /// Stops background work, lets go of the store and waits for both, at most `limit` (H1). Nothing is lost: what was not
+    /// sent stays stored. What is called later, on any handle, gives `sync.closed`, and the store can be opened again at
+    /// once (H4). `false` when something was still running; the store is then left to it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what was told to stop stops.
     pub async fn close(&self, limit: Duration) -> bool {
-        self.context.tasks.close(self.context.client.clock(), limit).await
+        let clock = self.context.client.clock();
+        let close = async {
+            let ended = self.context.tasks.close(clock, limit).await;
+            if ended {
+                self.context.store.close().await;
+            }
+            ended
+        };
+        clock.within(limit, close).await.unwrap_or(false)
     }
 
-    fn workspace(&self, link: i64, id: &str, name: &str, user: &str, folder: &Path) -> Workspace {
-        Workspace::new(Scope::new(Arc::clone(&self.context), link, id, name, user, folder))
+    fn workspace(&self, link: i64, id: String, name: String, user: &str, folder: PathBuf) -> Workspace {
+        Workspace::new(Scope::new(Arc::clone(&self.context), link, id, name, user.to_owned(), folder))
     }
 
     fn key(&self, user: &str, folder: &Path) -> LinkKey {

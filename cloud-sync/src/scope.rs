@@ -18,7 +18,7 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::{MutexGuard, Notify, OnceCell};
 
 use crate::{
-    codes::STORE_FAILED,
+    codes::{NOT_LINKED, STORE_FAILED},
     events::{SyncEvent, SyncState},
     link::stamp,
     store::Store,
@@ -76,7 +76,7 @@ pub(crate) struct Columns {
 }
 
 impl Cell {
-    /// Waits until no other sync of this link is at work.
+    /// Waits until no other sync of this link is at work. What goes to the cloud begins with [`Scope::begin`].
     pub(crate) async fn alone(&self) -> MutexGuard<'_, ()> {
         self.at_work.lock().await
     }
@@ -119,45 +119,62 @@ pub(crate) struct Scope {
     pub(crate) context: Arc<Context>,
     /// The link's row in the store.
     pub(crate) link: i64,
-    workspace: Arc<str>,
-    name: Arc<str>,
-    user: Arc<str>,
-    folder: Arc<Path>,
+    of: Arc<Linked>,
+}
+
+/// What is linked to what.
+struct Linked {
+    workspace: String,
+    name: String,
+    user: String,
+    folder: PathBuf,
+    cell: Arc<Cell>,
 }
 
 impl Scope {
     pub(crate) fn new(
         context: Arc<Context>,
         link: i64,
-        workspace: &str,
-        name: &str,
-        user: &str,
-        folder: &Path,
+        workspace: String,
+        name: String,
+        user: String,
+        folder: PathBuf,
     ) -> Self {
-        Self { context, link, workspace: workspace.into(), name: name.into(), user: user.into(), folder: folder.into() }
+        let cell = Arc::clone(context.cells.lock().unwrap_or_else(PoisonError::into_inner).entry(link).or_default());
+        Self { context, link, of: Arc::new(Linked { workspace, name, user, folder, cell }) }
     }
 
     /// The cloud's id of the workspace.
     pub(crate) fn workspace(&self) -> &str {
-        &self.workspace
+        &self.of.workspace
     }
 
     /// What people call the workspace, as of the link.
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.of.name
     }
 
     pub(crate) fn user(&self) -> &str {
-        &self.user
+        &self.of.user
     }
 
     pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+        &self.of.folder
     }
 
-    pub(crate) fn cell(&self) -> Arc<Cell> {
-        let mut cells = self.context.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(cells.entry(self.link).or_default())
+    pub(crate) fn cell(&self) -> &Arc<Cell> {
+        &self.of.cell
+    }
+
+    /// Waits until nothing else of this link is at work in the cloud. Refused once the link was ended: whoever still holds
+    /// a handle sends nothing more (C4).
+    pub(crate) async fn begin(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        let alone = self.cell().alone().await;
+        let link = self.link;
+        let active = self.read(move |connection| {
+            connection.prepare_cached("SELECT active FROM links WHERE id = ?1")?.query_row([link], |row| row.get(0))
+        });
+        if active.await? { Ok(alone) } else { Err(Error::new(NOT_LINKED).during("syncing")) }
     }
 
     /// A table of the cloud.
@@ -185,10 +202,16 @@ impl Scope {
         self.context.bus.send(event);
     }
 
+    /// Says that a sync is at work, until the guard goes.
+    pub(crate) fn at_work(&self) -> AtWork<'_> {
+        let end = self.cell().state();
+        self.tell_state(SyncState::Syncing);
+        AtWork { scope: self, end }
+    }
+
     /// Records and tells a new state, once (D4).
-    pub(crate) fn tell_state(&self, state: SyncState) {
-        let cell = self.cell();
-        let before = std::mem::replace(&mut *cell.state.lock().unwrap_or_else(PoisonError::into_inner), state);
+    fn tell_state(&self, state: SyncState) {
+        let before = std::mem::replace(&mut *self.cell().state.lock().unwrap_or_else(PoisonError::into_inner), state);
         if before != state {
             tracing::info!(workspace = self.workspace(), ?state, "sync state");
             self.tell(SyncEvent::State { workspace_id: self.workspace().to_owned(), state });
@@ -197,20 +220,26 @@ impl Scope {
 
     /// The same link, without keeping the engine alive.
     pub(crate) fn downgrade(&self) -> WeakScope {
-        WeakScope {
-            context: Arc::downgrade(&self.context),
-            link: self.link,
-            workspace: Arc::clone(&self.workspace),
-            name: Arc::clone(&self.name),
-            user: Arc::clone(&self.user),
-            folder: Arc::clone(&self.folder),
-        }
+        WeakScope { context: Arc::downgrade(&self.context), link: self.link, of: Arc::clone(&self.of) }
     }
 }
 
 impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("workspace", &self.workspace).finish_non_exhaustive()
+        f.debug_struct("Scope").field("workspace", &self.of.workspace).finish_non_exhaustive()
+    }
+}
+
+/// A sync under way. Whatever ends it, also when it is dropped half-way, nobody is left to believe that it goes on.
+pub(crate) struct AtWork<'a> {
+    scope: &'a Scope,
+    /// How the sync stands afterwards; until it is set, as before.
+    pub(crate) end: SyncState,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.scope.tell_state(self.end);
     }
 }
 
@@ -218,16 +247,12 @@ impl fmt::Debug for Scope {
 pub(crate) struct WeakScope {
     context: Weak<Context>,
     link: i64,
-    workspace: Arc<str>,
-    name: Arc<str>,
-    user: Arc<str>,
-    folder: Arc<Path>,
+    of: Arc<Linked>,
 }
 
 impl WeakScope {
     pub(crate) fn upgrade(&self) -> Option<Scope> {
-        let context = self.context.upgrade()?;
-        Some(Scope::new(context, self.link, &self.workspace, &self.name, &self.user, &self.folder))
+        Some(Scope { context: self.context.upgrade()?, link: self.link, of: Arc::clone(&self.of) })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! the cloud's list → [`adopt`] → rows of the store; rows → [`Conversation`]s. No network.
 use cloud_client::Error;
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{CloudConversation, Conversation, Progress, local::NAME_LIMIT};
 use crate::{link::ConversationLink, scope::Scope};
@@ -130,11 +130,8 @@ pub(super) async fn adopt(scope: &Scope, found: Vec<CloudConversation>) -> Resul
 }
 
 /// What the link file shows of each conversation.
-pub(crate) fn link_entries(
-    transaction: &Transaction<'_>,
-    link: i64,
-) -> rusqlite::Result<Vec<(String, ConversationLink)>> {
-    transaction
+pub(crate) fn link_entries(connection: &Connection, link: i64) -> rusqlite::Result<Vec<(String, ConversationLink)>> {
+    connection
         .prepare_cached(
             "SELECT name, cloud_id,
                     (SELECT id FROM messages WHERE conversation = c.id AND state = 'sent' ORDER BY seq DESC LIMIT 1),

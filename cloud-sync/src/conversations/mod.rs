@@ -44,14 +44,14 @@ impl Conversation {
     ///
     /// # Errors
     ///
-    /// Network errors as they are, `api.forbidden`, `sync.no_message_order`; everything unsent stays waiting.
+    /// Network errors as they are, `api.forbidden`, `sync.no_message_order`, `sync.not_linked` once the link was ended;
+    /// everything unsent stays waiting.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: what was sent without being confirmed is recognised by its id next time.
     pub async fn push(&self) -> Result<Sent, Error> {
-        let cell = self.scope.cell();
-        let _alone = cell.alone().await;
+        let _alone = self.scope.begin().await?;
         self.push_steps().await
     }
 
@@ -65,8 +65,7 @@ impl Conversation {
     ///
     /// Cancel safe: rows and cursor move together.
     pub async fn pull(&self) -> Result<usize, Error> {
-        let cell = self.scope.cell();
-        let _alone = cell.alone().await;
+        let _alone = self.scope.begin().await?;
         self.pull_steps().await
     }
 

@@ -2,8 +2,12 @@
 //!
 //! `messages?seq=gt.<cursor>&order=seq` → rows and cursor in one commit (P3) → again until a page is empty, since a server
 //! may give fewer rows than asked for. `seq` is taken under the conversation's lock, so no smaller one can appear behind
-//! the cursor (P2). A known id updates its row and adds none (P4, P6).
-use cloud_client::{Error, error::codes::TOO_LARGE};
+//! the cursor (P2), and no two are equal at the edge of a page (P5): in the end all that can be seen is here (P1). A known
+//! id updates its row and adds none (P4, P6).
+use cloud_client::{
+    Error,
+    error::codes::{TOO_LARGE, UNREADABLE},
+};
 use rusqlite::params;
 use serde::Deserialize;
 
@@ -49,6 +53,11 @@ impl Conversation {
             };
             if page.is_empty() {
                 return Ok(received);
+            }
+            if page.iter().all(|message| message.seq <= cursor) {
+                // Asking again would bring it again, for ever (B4).
+                let error = Error::new(UNREADABLE).during("reading a conversation");
+                return Err(error.with_detail("the cloud gives what lies before the cursor"));
             }
             let new = self.apply(page).await?;
             received += new;

@@ -15,7 +15,7 @@ use super::{Conversation, local::count_pending};
 use crate::events::SyncEvent;
 
 /// Rows of one request. Beyond this only latency grows.
-const BATCH_ROWS: usize = 500;
+const BATCH_ROWS: i64 = 500;
 /// Text of one request, in bytes.
 const BATCH_BYTES: usize = 512 * 1024;
 /// Ids of one read-back, so that the address stays short.
@@ -32,7 +32,7 @@ pub struct Sent {
 }
 
 /// A waiting message.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Waiting {
     local_seq: i64,
     id: String,
@@ -55,7 +55,7 @@ struct Outgoing<'a> {
 }
 
 /// The proof that a message is in the cloud.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Arrived {
     id: String,
     seq: i64,
@@ -92,19 +92,16 @@ impl Conversation {
                         done.parked += sent.parked;
                     }
                     Err(error) if !is_about_a_message(&error) => return Err(error),
-                    Err(error) => match (part.len(), part.pop()) {
-                        (1, Some(alone)) => {
-                            self.park(alone, error.server_code().unwrap_or(error.code().as_str()).to_owned()).await?;
+                    Err(_) if part.len() > 1 => {
+                        let second = part.split_off(part.len() / 2);
+                        parts.extend([second, part]);
+                    }
+                    Err(error) => {
+                        for alone in &part {
+                            self.park(alone, error.server_code().unwrap_or(error.code().as_str())).await?;
                             done.parked += 1;
                         }
-                        (_, Some(last)) => {
-                            part.push(last);
-                            let second = part.split_off(part.len() / 2);
-                            parts.push(second);
-                            parts.push(part);
-                        }
-                        (_, None) => {}
-                    },
+                    }
                 }
             }
             batch = self.next_batch().await?;
@@ -120,7 +117,7 @@ impl Conversation {
                     "SELECT local_seq, id, role, content, sender_user_id, written_at FROM messages
                      WHERE conversation = ?1 AND state = 'pending' ORDER BY local_seq LIMIT ?2",
                 )?;
-                let mut rows = statement.query(params![row, i64::try_from(BATCH_ROWS).unwrap_or(i64::MAX)])?;
+                let mut rows = statement.query(params![row, BATCH_ROWS])?;
                 let (mut batch, mut bytes) = (Vec::new(), 0);
                 while let Some(row) = rows.next()? {
                     let waiting = Waiting {
@@ -176,24 +173,23 @@ impl Conversation {
                     Some(row) if same(&row) => {
                         proven.insert(waiting.id.clone(), row.arrived);
                     }
-                    Some(_) => refused.push(((*waiting).clone(), "sync.id_taken")),
-                    None => refused.push(((*waiting).clone(), "sync.not_visible")),
+                    Some(_) => refused.push((*waiting, "sync.id_taken")),
+                    None => refused.push((*waiting, "sync.not_visible")),
                 }
             }
         }
-        self.record(part, &proven).await?;
-        let parked = refused.len();
-        for (waiting, reason) in refused {
-            self.park(waiting, reason.to_owned()).await?;
+        let sent = self.record(part, proven).await?;
+        for (waiting, reason) in &refused {
+            self.park(waiting, reason).await?;
         }
-        Ok(Sent { sent: proven.len(), parked })
+        Ok(Sent { sent, parked: refused.len() })
     }
 
-    /// Marks what is proven as sent, in one commit.
-    async fn record(&self, part: &[Waiting], proven: &BTreeMap<String, Arrived>) -> Result<(), Error> {
+    /// Marks what is proven as sent, in one commit; gives how many.
+    async fn record(&self, part: &[Waiting], mut proven: BTreeMap<String, Arrived>) -> Result<usize, Error> {
         let row = self.row;
         let rows: Vec<(i64, Arrived)> =
-            part.iter().filter_map(|waiting| Some((waiting.local_seq, proven.get(&waiting.id)?.clone()))).collect();
+            part.iter().filter_map(|waiting| Some((waiting.local_seq, proven.remove(&waiting.id)?))).collect();
         let count = rows.len();
         let pending = self
             .scope
@@ -211,23 +207,23 @@ impl Conversation {
             let conversation = self.name().to_owned();
             self.scope.tell(SyncEvent::MessagesSent { conversation, count, pending });
         }
-        Ok(())
+        Ok(count)
     }
 
-    async fn park(&self, waiting: Waiting, reason: String) -> Result<(), Error> {
-        let told = reason.clone();
+    async fn park(&self, waiting: &Waiting, reason: &str) -> Result<(), Error> {
+        let (local_seq, stored) = (waiting.local_seq, reason.to_owned());
         self.scope
             .write(move |transaction| {
                 transaction.execute(
                     "UPDATE messages SET state = 'parked', reason = ?2 WHERE local_seq = ?1",
-                    params![waiting.local_seq, reason],
+                    params![local_seq, stored],
                 )
             })
             .await?;
         self.scope.tell(SyncEvent::MessageParked {
             conversation: self.name().to_owned(),
-            id: waiting.id,
-            reason: told,
+            id: waiting.id.clone(),
+            reason: reason.to_owned(),
         });
         Ok(())
     }

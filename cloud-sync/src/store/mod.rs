@@ -22,9 +22,10 @@ use crate::codes::{DISK_FULL, STORE_BUSY, STORE_CLOSED, STORE_FAILED, STORE_NEWE
 /// How many calls may wait; callers beyond wait for a place.
 const QUEUE: usize = 64;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+/// `None` is the last one: the thread lets go of the database and ends.
+type Job = Option<Box<dyn FnOnce(&mut Connection) + Send>>;
 
-/// A handle on the database; clone it freely. The thread ends when the last one is dropped.
+/// A handle on the database; clone it freely. The thread ends when it is told to, or after the last handle was dropped.
 #[derive(Clone)]
 pub(crate) struct Store {
     jobs: mpsc::Sender<Job>,
@@ -70,15 +71,25 @@ impl Store {
         self.run(move |connection| work(connection)).await
     }
 
+    /// Lets go of the database and waits until it is free for the next opener. What was asked before is carried out, what
+    /// comes later is refused.
+    ///
+    /// Cancel safety: once the last job is in the queue, the store closes.
+    pub(crate) async fn close(&self) {
+        if self.jobs.send(None).await.is_ok() {
+            self.jobs.closed().await;
+        }
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let job = Box::new(move |connection: &mut Connection| {
             let _ = reply.send(work(connection)); // the caller may have gone
         });
-        self.jobs.send(job).await.map_err(|_| Error::new(STORE_CLOSED))?;
+        self.jobs.send(Some(job)).await.map_err(|_| Error::new(STORE_CLOSED))?;
         answer.await.map_err(|_| Error::new(STORE_CLOSED))?.map_err(translate)
     }
 }
@@ -98,9 +109,10 @@ fn run(path: &Path, ready: oneshot::Sender<Result<Option<PathBuf>, Error>>, mut 
         }
     };
     let _ = ready.send(Ok(set_aside));
-    while let Some(job) = queue.blocking_recv() {
+    while let Some(Some(job)) = queue.blocking_recv() {
         job(&mut connection);
     }
+    // The lock goes before the queue does: whoever waits for the end of the queue may open at once.
 }
 
 fn open(path: &Path) -> Result<(Connection, File, Option<PathBuf>), Error> {
@@ -203,17 +215,41 @@ mod tests {
         let (first, set_aside) = Store::open(path.clone()).await.unwrap();
         assert!(set_aside.is_none());
         assert_eq!(Store::open(path.clone()).await.unwrap_err().code(), STORE_BUSY);
-        drop(first);
-        // The owner thread ends on its own time; opening again must succeed soon.
-        let mut reopened = Store::open(path.clone()).await;
-        for _ in 0..10_000 {
-            if reopened.is_ok() {
-                break;
-            }
-            std::thread::yield_now();
-            reopened = Store::open(path.clone()).await;
-        }
-        assert!(reopened.is_ok());
+        first.close().await;
+        assert!(Store::open(path).await.is_ok());
+        assert_eq!(first.read(|_| Ok(())).await.unwrap_err().code(), STORE_CLOSED);
+    }
+
+    #[tokio::test]
+    async fn o01_what_is_reported_as_written_was_synced_to_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path().join("sync.db")).await.unwrap();
+        let setting = async |name: &'static str| {
+            let read = move |connection: &Connection| {
+                connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+            };
+            store.read(read).await.unwrap()
+        };
+        assert_eq!(setting("synchronous").await, 2.into(), "FULL");
+        assert_eq!(setting("journal_mode").await, "wal".to_owned().into());
+    }
+
+    #[tokio::test]
+    async fn b03_a_full_disk_is_told_and_reading_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path().join("sync.db")).await.unwrap();
+        let pages =
+            |connection: &Connection| connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0));
+        store
+            .read(move |connection| connection.pragma_update(None, "max_page_count", pages(connection)?))
+            .await
+            .unwrap();
+        let long = "x".repeat(100_000);
+        let fill = store.write(move |transaction| transaction.execute("INSERT INTO meta VALUES ('long', ?1)", [long]));
+        assert_eq!(fill.await.unwrap_err().code(), DISK_FULL);
+        let rows =
+            |connection: &Connection| connection.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0));
+        assert_eq!(store.read(rows).await.unwrap(), 0);
     }
 
     #[tokio::test]

@@ -16,7 +16,6 @@ const STEPS: &[&str] = &["
         folder TEXT NOT NULL,
         active INTEGER NOT NULL,
         linked_at TEXT NOT NULL,
-        last_sync_at TEXT,
         -- What was last read: the version as the cloud wrote it, and the fields as a JSON object.
         base_version TEXT,
         base TEXT,

@@ -2,10 +2,11 @@
 //!
 //! One task for each started workspace, owned by the engine. A change is followed by a sync after the debounce, counted
 //! from the *first* change, so that a busy host is never put off for ever (W8); failures back off with jitter and are
-//! told by the state, never by stopping.
-use std::time::Duration;
+//! told by the state, never by stopping: something is always due (O11).
+use std::{sync::Arc, time::Duration};
 
 use super::Workspace;
+use crate::codes::NOT_LINKED;
 
 /// When to sync without being asked.
 #[derive(Clone, Debug)]
@@ -68,14 +69,14 @@ const PAUSE_FLOOR: Duration = Duration::from_millis(500);
 const GATHER: Duration = Duration::from_millis(25);
 
 impl Workspace {
-    /// Syncs from now on without being asked, until the engine is closed or [`StopSync`] is dropped.
+    /// Syncs from now on without being asked, until the link is ended, the engine is closed or [`StopSync`] is dropped.
     pub fn keep_synced(&self, when: AutoSync) -> StopSync {
         let stop = self.scope.context.tasks.stop_signal();
         let own = stop.clone();
         // The task must not keep the engine, and so itself, alive: it holds a handle only while it syncs.
         let clock = self.scope.context.client.clock().clone();
         let random = self.scope.context.client.random().clone();
-        let cell = self.scope.cell();
+        let cell = Arc::clone(self.scope.cell());
         let weak = self.scope.downgrade();
         self.scope.context.tasks.spawn(async move {
             // At once, then from time to time.
@@ -123,6 +124,9 @@ impl Workspace {
                 };
                 let Some(result) = own.run_until_cancelled(step).await else { return };
                 if let Err(error) = &result {
+                    if error.code() == NOT_LINKED {
+                        return;
+                    }
                     tracing::debug!(code = %error.code(), "sync failed");
                     workspace.scope.want_everything();
                 }

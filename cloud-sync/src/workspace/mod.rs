@@ -3,6 +3,7 @@
 //! host → [`Workspace::set`] (durable before it returns) → [`Workspace::sync`]: state pushed and pulled, outboxes
 //! pushed, conversations found and pulled, the link file brought up to date. One sync at a time for each link.
 mod auto;
+mod conflicts;
 mod hint;
 mod members;
 mod merge;
@@ -11,13 +12,13 @@ mod state;
 use std::{fmt, path::Path};
 
 use cloud_client::{Error, ErrorKind};
-use rusqlite::params;
 
 pub use auto::{AutoSync, StopSync};
+pub use conflicts::{Choice, Conflict};
 pub(crate) use hint::{Foreign, Wanted};
 pub use hint::{Heard, Hint};
 pub use members::{Member, Place};
-pub use state::{Choice, Conflict, Pushed, WorkspaceState};
+pub use state::{Pushed, WorkspaceState};
 
 use crate::{
     conversations::{self, Conversation},
@@ -111,29 +112,31 @@ impl Workspace {
     ///
     /// # Errors
     ///
-    /// The first failure; what was done before it stays done, and what was not sent stays stored.
+    /// The first failure, `sync.not_linked` once the link was ended; what was done before it stays done, and what was not
+    /// sent stays stored.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: each step is whole in the store, and steps that were sent are recognised by the next sync.
+    /// Cancel safe: each step is whole in the store, and steps that were sent are recognised by the next sync. The state
+    /// is then what it was before.
     pub async fn sync(&self) -> Result<SyncReport, Error> {
-        let cell = self.scope.cell();
-        let _alone = cell.alone().await;
-        self.scope.tell_state(SyncState::Syncing);
+        let _alone = self.scope.begin().await?;
+        let mut at_work = self.scope.at_work();
         let result = self.sync_steps().await;
-        let state = match &result {
+        at_work.end = match &result {
             Ok(_) => SyncState::Synced,
             Err(error) if matches!(error.kind(), ErrorKind::Network | ErrorKind::Timeout | ErrorKind::Server) => {
                 SyncState::Offline
             }
             Err(_) => SyncState::Error,
         };
-        self.scope.tell_state(state);
         result
     }
 
     async fn sync_steps(&self) -> Result<SyncReport, Error> {
-        let wanted = self.settings().await?;
+        let record = self.record().await?;
+        let is_new = record.as_ref().is_some_and(|record| record.last_sync_at.is_none());
+        let wanted = record.map(|record| record.sync_config).unwrap_or_default();
         let mut report = SyncReport::default();
         if wanted.sync_workspace_state {
             let pushed = self.exchange_state(true).await?;
@@ -147,14 +150,15 @@ impl Workspace {
                 report.received += conversation.pull_steps().await?;
             }
         }
-        self.write_link_file(&report).await?;
+        if is_new || report != SyncReport::default() {
+            self.write_link_file().await?;
+        }
         Ok(report)
     }
 
     /// Sends the messages that wait, where the link's settings allow it.
     pub(crate) async fn send_waiting(&self) -> Result<(), Error> {
-        let cell = self.scope.cell();
-        let _alone = cell.alone().await;
+        let _alone = self.scope.begin().await?;
         if self.settings().await?.sync_conversations {
             for conversation in conversations::with_waiting(&self.scope).await? {
                 conversation.push_steps().await?;
@@ -165,23 +169,25 @@ impl Workspace {
 
     /// What the link file wants. One that cannot be read changes nothing: its settings are then the documented defaults.
     async fn settings(&self) -> Result<SyncConfig, Error> {
+        Ok(self.record().await?.map(|record| record.sync_config).unwrap_or_default())
+    }
+
+    async fn record(&self) -> Result<Option<LinkRecord>, Error> {
         let folder = self.folder().to_owned();
-        let record = blocking(move || Ok(LinkRecord::read(&folder).ok().flatten())).await?;
-        Ok(record.map(|record| record.sync_config).unwrap_or_default())
+        blocking(move || Ok(LinkRecord::read(&folder).ok().flatten())).await
     }
 
     /// Sends local state changes; conflicts are settled on the way. Nothing to send is a success.
     ///
     /// # Errors
     ///
-    /// `sync.workspace_gone`, `sync.read_only`, `sync.contended`, network errors as they are.
+    /// `sync.workspace_gone`, `sync.read_only`, `sync.contended`, `sync.not_linked`, network errors as they are.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe, as [`Workspace::sync`].
     pub async fn push(&self) -> Result<Pushed, Error> {
-        let cell = self.scope.cell();
-        let _alone = cell.alone().await;
+        let _alone = self.scope.begin().await?;
         self.exchange_state(false).await
     }
 
@@ -195,19 +201,23 @@ impl Workspace {
     ///
     /// Cancel safe.
     pub async fn pull(&self) -> Result<Pushed, Error> {
-        let cell = self.scope.cell();
-        let _alone = cell.alone().await;
+        let _alone = self.scope.begin().await?;
         self.pull_state().await
     }
 
-    /// Ends the link: the file goes, the local history and what was not sent stay, nothing in the cloud changes.
+    /// Ends the link: the file goes, the local history and what was not sent stay, nothing in the cloud changes. Handles of
+    /// this link read and write here as before; what would sync gives `sync.not_linked`, and
+    /// [`Workspace::keep_synced`] ends.
     ///
     /// # Errors
     ///
     /// `sync.store_failed`, `sync.link_file`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have ended the link; call it again.
     pub async fn unlink(&self) -> Result<(), Error> {
-        let cell = self.scope.cell();
-        let _alone = cell.alone().await;
+        let _alone = self.scope.cell().alone().await;
         let link = self.scope.link;
         self.scope
             .write(move |transaction| transaction.execute("UPDATE links SET active = 0 WHERE id = ?1", [link]))
@@ -219,31 +229,20 @@ impl Workspace {
             _ => Ok(()),
         })
         .await?;
+        self.scope.want_everything(); // what keeps it synced looks up, and ends
         self.scope.tell(SyncEvent::Unlinked { workspace_id: self.id().to_owned() });
         Ok(())
     }
 
-    /// Brings the link file up to date when this sync moved something.
-    async fn write_link_file(&self, report: &SyncReport) -> Result<(), Error> {
-        let (link, now) = (self.scope.link, self.scope.context.now());
-        let at = now.clone();
-        let conversations = self
-            .scope
-            .write(move |transaction| {
-                transaction.execute("UPDATE links SET last_sync_at = ?2 WHERE id = ?1", params![link, at])?;
-                conversations::link_entries(transaction, link)
-            })
-            .await?;
-        let moved = *report != SyncReport::default();
-        let folder = self.folder().to_owned();
-        let id = self.id().to_owned();
+    /// Brings the link file up to date.
+    async fn write_link_file(&self) -> Result<(), Error> {
+        let link = self.scope.link;
+        let conversations = self.scope.read(move |connection| conversations::link_entries(connection, link)).await?;
+        let (folder, id, now) = (self.folder().to_owned(), self.id().to_owned(), self.scope.context.now());
         let written = blocking(move || {
             let Some(mut record) = LinkRecord::read(&folder)?.filter(|record| record.cloud_workspace_id == id) else {
                 return Ok(());
             };
-            if !moved && record.last_sync_at.is_some() {
-                return Ok(());
-            }
             for (name, entry) in conversations {
                 let kept = record.conversations.entry(name).or_default();
                 kept.cloud_conv_id = entry.cloud_conv_id;

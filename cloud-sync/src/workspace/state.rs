@@ -1,4 +1,4 @@
-//! The state of a workspace: local edits, the conditional push, the pull, the conflict log.
+//! The state of a workspace: local edits, the conditional push, the pull.
 //!
 //! edit → `changes` (durable) → `PATCH … updated_at=eq.<version last read>` → row → base, in one commit. No row back
 //! means that somebody else wrote, or that the last answer was lost: read, merge three ways, try again (W1). The
@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 
 use cloud_client::{Error, rest::Filter};
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Workspace,
-    merge::{Change, Changes, Clash, FIELDS, Merged, merge, synced_fields},
+    Conflict, Workspace,
+    conflicts::log,
+    merge::{Change, Changes, FIELDS, Merged, merge, synced_fields},
 };
 use crate::{
     codes::{BAD_VALUE, CONTENDED, READ_ONLY, UNKNOWN_FIELD, WORKSPACE_GONE},
@@ -46,22 +47,6 @@ pub struct Pushed {
     pub pulled: Vec<String>,
     /// Fields changed on both sides, the cloud's value standing.
     pub conflicts: Vec<Conflict>,
-}
-
-/// An entry of the conflict log.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Conflict {
-    /// Its number.
-    pub id: i64,
-    /// The field.
-    pub field: String,
-    /// What was set here.
-    pub local_value: Value,
-    /// What the cloud holds.
-    pub cloud_value: Value,
-    /// When it was noticed, by this device's clock (RFC 3339).
-    pub noticed_at: String,
 }
 
 /// What the store knows of the state.
@@ -123,68 +108,12 @@ impl Workspace {
     ///
     /// `sync.store_failed`.
     pub async fn state(&self) -> Result<WorkspaceState, Error> {
-        let link = self.scope.link;
-        let Stored { base, changes, .. } = self.scope.write(move |transaction| read(transaction, link)).await?;
+        let Stored { base, changes, .. } = self.stored().await?;
         let known = base.is_some();
         let mut fields = base.unwrap_or_default();
         let unsent = changes.keys().cloned().collect();
         fields.extend(changes.into_iter().map(|(field, change)| (field, change.local)));
         Ok(WorkspaceState { fields, unsent, known })
-    }
-
-    /// The conflict log, newest first. Entries stay until they are settled.
-    ///
-    /// # Errors
-    ///
-    /// `sync.store_failed`.
-    pub async fn conflicts(&self) -> Result<Vec<Conflict>, Error> {
-        let link = self.scope.link;
-        self.scope
-            .read(move |connection| {
-                connection
-                    .prepare_cached(
-                        "SELECT id, field, local_value, cloud_value, noticed_at FROM conflicts
-                         WHERE link = ?1 AND NOT settled ORDER BY id DESC",
-                    )?
-                    .query_map([link], |row| {
-                        Ok(Conflict {
-                            id: row.get(0)?,
-                            field: row.get(1)?,
-                            local_value: json(&row.get::<_, String>(2)?),
-                            cloud_value: json(&row.get::<_, String>(3)?),
-                            noticed_at: row.get(4)?,
-                        })
-                    })?
-                    .collect()
-            })
-            .await
-    }
-
-    /// Takes a conflict off the log; with `keep_local` its local value is set again and goes out with the next push.
-    /// `false` when there is no such entry.
-    ///
-    /// # Errors
-    ///
-    /// `sync.store_failed`.
-    pub async fn settle_conflict(&self, conflict: i64, choice: Choice) -> Result<bool, Error> {
-        let link = self.scope.link;
-        let settled = self.scope.write(move |transaction| {
-                let found = transaction
-                    .prepare_cached(
-                        "UPDATE conflicts SET settled = 1 WHERE id = ?1 AND link = ?2 AND NOT settled RETURNING field, local_value",
-                    )?
-                    .query_map(params![conflict, link], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
-                if let (Choice::Local, Some((field, value))) = (choice, found.first()) {
-                    put_change(transaction, link, field, &json(value))?;
-                }
-                Ok(!found.is_empty())
-            })
-            .await?;
-        if settled && choice == Choice::Local {
-            self.scope.cell().changed.notify_one();
-        }
-        Ok(settled)
     }
 
     /// Pushes until the cloud has everything, or, with `pull`, at least reads once.
@@ -241,6 +170,11 @@ impl Workspace {
             .scope
             .write(move |transaction| {
                 let stored = read(transaction, link)?;
+                if stored.base.is_some() && stored.version.as_deref().is_some_and(|known| version(&row) == Some(known))
+                {
+                    // Nobody wrote. What was sent without an answer may be on its way still, and stays noted.
+                    return Ok((Vec::new(), Vec::new()));
+                }
                 let cloud = synced_fields(&row);
                 let merged = merge(stored.base.as_ref(), &stored.changes, &cloud);
                 let base = stored.base.unwrap_or_default();
@@ -316,18 +250,8 @@ impl Workspace {
 
     async fn stored(&self) -> Result<Stored, Error> {
         let link = self.scope.link;
-        self.scope.write(move |transaction| read(transaction, link)).await
+        self.scope.read(move |connection| read(connection, link)).await
     }
-}
-
-/// Which value of a conflict should stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a conflict has two sides")]
-pub enum Choice {
-    /// The one set here.
-    Local,
-    /// The one the cloud holds.
-    Cloud,
 }
 
 fn absorb(done: &mut Pushed, pulled: Pushed) {
@@ -356,15 +280,15 @@ fn holds_nul(value: &Value) -> bool {
 }
 
 /// What was written by this file is JSON; anything else counts as absent.
-fn json(text: &str) -> Value {
+pub(super) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-fn read(transaction: &Transaction<'_>, link: i64) -> rusqlite::Result<Stored> {
-    let (base, version) = transaction
+fn read(connection: &Connection, link: i64) -> rusqlite::Result<Stored> {
+    let (base, version) = connection
         .prepare_cached("SELECT base, base_version FROM links WHERE id = ?1")?
         .query_row([link], |row| Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?)))?;
-    let changes = transaction
+    let changes = connection
         .prepare_cached("SELECT field, value, attempted FROM changes WHERE link = ?1")?
         .query_map([link], |row| {
             let attempted = serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default();
@@ -374,8 +298,13 @@ fn read(transaction: &Transaction<'_>, link: i64) -> rusqlite::Result<Stored> {
     Ok(Stored { base: base.and_then(|text| serde_json::from_str(&text).ok()), version, changes })
 }
 
+/// The version of a row: opaque, and only ever equal or not (W3).
+fn version(row: &Map<String, Value>) -> Option<&str> {
+    row.get("updated_at").and_then(Value::as_str)
+}
+
 fn put_base(transaction: &Transaction<'_>, link: i64, row: &Map<String, Value>) -> rusqlite::Result<()> {
-    let version = row.get("updated_at").and_then(Value::as_str);
+    let version = version(row);
     let base = Value::from(synced_fields(row)).to_string();
     transaction
         .prepare_cached("UPDATE links SET base = ?2, base_version = ?3 WHERE id = ?1")?
@@ -383,7 +312,7 @@ fn put_base(transaction: &Transaction<'_>, link: i64, row: &Map<String, Value>) 
     Ok(())
 }
 
-fn put_change(transaction: &Transaction<'_>, link: i64, field: &str, value: &Value) -> rusqlite::Result<()> {
+pub(super) fn put_change(transaction: &Transaction<'_>, link: i64, field: &str, value: &Value) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO changes (link, field, value) VALUES (?1, ?2, ?3)
@@ -396,20 +325,4 @@ fn put_change(transaction: &Transaction<'_>, link: i64, field: &str, value: &Val
 fn replace_changes(transaction: &Transaction<'_>, link: i64, merged: &Merged) -> rusqlite::Result<()> {
     transaction.prepare_cached("DELETE FROM changes WHERE link = ?1")?.execute([link])?;
     merged.changes.iter().try_for_each(|(field, change)| put_change(transaction, link, field, &change.local))
-}
-
-fn log(transaction: &Transaction<'_>, link: i64, clash: Clash, now: &str) -> rusqlite::Result<Conflict> {
-    let Clash { field, local, cloud } = clash;
-    transaction
-        .prepare_cached(
-            "INSERT INTO conflicts (link, field, local_value, cloud_value, noticed_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![link, field, local.to_string(), cloud.to_string(), now])?;
-    Ok(Conflict {
-        id: transaction.last_insert_rowid(),
-        field,
-        local_value: local,
-        cloud_value: cloud,
-        noticed_at: now.to_owned(),
-    })
 }

@@ -44,6 +44,24 @@ async fn o03_equal_texts_are_different_messages() {
 }
 
 #[tokio::test]
+async fn o03_messages_appended_at_the_same_time_each_have_a_number_of_their_own() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    let append = async |name: &str| {
+        let conversation = device.workspace.conversation(name).await.unwrap();
+        let twice = (conversation.append(NewMessage::user("same")), conversation.append(NewMessage::user("same")));
+        let (one, other) = tokio::join!(twice.0, twice.1);
+        assert_ne!(one.unwrap(), other.unwrap());
+    };
+    for _ in 0..5 {
+        tokio::join!(append("chat"), append("research"), append("chat"));
+    }
+    assert_eq!(device.texts().await.len(), 20);
+    device.workspace.sync().await.unwrap();
+    assert_eq!(device.texts_in_cloud().await.len(), 30);
+}
+
+#[tokio::test]
 async fn p06_my_other_device_is_also_me() {
     let cloud = cloud().await;
     let ada = &cloud.demo().people[0];
@@ -164,13 +182,15 @@ async fn bad_names_and_messages_get_clear_errors_and_store_nothing() {
 }
 
 #[tokio::test]
-async fn large_messages_are_read_in_smaller_pages() {
+async fn o13_large_messages_are_sent_and_read_in_smaller_parts() {
     let cloud = cloud().await;
     let (ada, grace) = Device::pair(&cloud).await;
     let big = "x".repeat(1024 * 1024 - 10);
     let messages = (0..12).map(|n| NewMessage::user(format!("{n}{big}"))).collect();
     ada.chat().await.append_all(messages).await.unwrap();
-    ada.workspace.sync().await.unwrap();
+    let before = cloud.requests("/rest/v1/messages");
+    ada.chat().await.push().await.unwrap();
+    assert!(cloud.requests("/rest/v1/messages") - before >= 12, "O13: they go one by one");
     assert_eq!(grace.workspace.sync().await.unwrap().received, 12);
     assert!(grace.texts().await.iter().enumerate().all(|(n, text)| text.starts_with(&n.to_string())));
 }

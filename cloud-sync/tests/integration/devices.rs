@@ -1,8 +1,10 @@
 //! A cloud, and devices that are signed in to it by the shortest way.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use cloud_client::{AccessToken, Client, Error, TokenSource, call::Call, error::Service, retry::Policy};
+use cloud_client::{
+    AccessToken, Client, Error, TokenSource, call::Call, clock::SharedClock, error::Service, retry::Policy,
+};
 use cloud_dev::{CloudDev, DemoPerson, Running};
 use cloud_sync::{Conversation, Engine, Workspace};
 use http::Method;
@@ -30,7 +32,12 @@ pub async fn cloud() -> Running {
 
 /// A client for `person` that repeats nothing by itself: what a fault breaks stays broken until the next sync.
 pub async fn client(cloud: &Running, person: &DemoPerson) -> Client {
-    let client = Client::builder(cloud.url(), cloud.publishable_key()).unwrap().retry(Policy::never()).build();
+    client_with(cloud, person, Policy::never(), SharedClock::default()).await
+}
+
+/// A client for `person` with its own patience and clock.
+pub async fn client_with(cloud: &Running, person: &DemoPerson, policy: Policy, clock: SharedClock) -> Client {
+    let client = Client::builder(cloud.url(), cloud.publishable_key()).unwrap().retry(policy).clock(clock).build();
     let call = Call::new(Service::Auth, Method::POST).segment("token").query("grant_type", "password");
     let call = call.json(&json!({"email": person.email, "password": person.password})).unwrap();
     let session: Value = client.send(call).await.unwrap().json().unwrap();
@@ -49,9 +56,13 @@ pub struct Device {
 
 impl Device {
     pub async fn new(cloud: &Running, person: &DemoPerson) -> Self {
+        Self::with_clock(cloud, person, SharedClock::default()).await
+    }
+
+    pub async fn with_clock(cloud: &Running, person: &DemoPerson, clock: SharedClock) -> Self {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join("project")).unwrap();
-        let client = client(cloud, person).await;
+        let client = client_with(cloud, person, Policy::never(), clock).await;
         let engine = Engine::open(client.clone(), home.path().join("state/sync.db")).await.unwrap();
         let workspace =
             engine.link(&home.path().join("project"), &person.user_id, &cloud.demo().workspace_id).await.unwrap();
@@ -67,14 +78,9 @@ impl Device {
     /// The process ends and starts again: nothing is left but the files.
     pub async fn restart(self) -> Self {
         let Self { engine, workspace, client, user, home } = self;
+        assert!(engine.close(Duration::from_secs(20)).await);
         drop((engine, workspace));
-        let mut opened = Engine::open(client.clone(), home.path().join("state/sync.db")).await;
-        // The old store's thread lets go of its lock on its own time.
-        while opened.is_err() {
-            tokio::task::yield_now().await;
-            opened = Engine::open(client.clone(), home.path().join("state/sync.db")).await;
-        }
-        let engine = opened.unwrap();
+        let engine = Engine::open(client.clone(), home.path().join("state/sync.db")).await.unwrap();
         let workspace = engine.linked(&home.path().join("project"), &user).await.unwrap().unwrap();
         Self { engine, workspace, client, user, home }
     }

@@ -116,7 +116,7 @@ async fn run(seed: u64) {
 }
 
 #[tokio::test]
-async fn p01_seeded_runs_with_faults_end_with_everybody_alike() {
+async fn o02_o04_o07_p01_w06_seeded_runs_with_faults_end_with_everybody_alike() {
     // A longer night: CLOUD_SYNC_SEEDS=1000.
     let seeds = std::env::var("CLOUD_SYNC_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     for seed in 0..seeds {

@@ -1,10 +1,14 @@
 //! Making and ending links.
+use std::time::Duration;
+
+use cloud_client::{clock::SharedClock, retry::Policy};
+use cloud_dev::Fault;
 use cloud_sync::{
     Engine, NewMessage, codes,
     link::{LINK_FILE_NAME, LinkRecord},
 };
 
-use crate::devices::{Device, client, cloud};
+use crate::devices::{Device, client, client_with, cloud};
 
 #[tokio::test]
 async fn a_link_is_recorded_and_pointed_to_by_a_readable_file() {
@@ -77,6 +81,68 @@ async fn o10_unlinking_deletes_nothing_and_linking_again_doubles_nothing() {
     again.sync().await.unwrap();
     assert_eq!(device.texts_in_cloud().await, ["one", "two"]);
     assert_eq!(device.texts().await, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn c04_nothing_leaves_or_arrives_once_the_link_is_ended() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    let (workspace, chat) = (&device.workspace, device.chat().await);
+    chat.append(NewMessage::user("one")).await.unwrap();
+    workspace.sync().await.unwrap();
+    workspace.unlink().await.unwrap();
+    chat.append(NewMessage::user("two")).await.unwrap();
+    workspace.set("current_step", "alone").await.unwrap();
+    let before = cloud.requests("/rest/v1/");
+    let refused = [
+        workspace.sync().await.map(drop),
+        workspace.push().await.map(drop),
+        workspace.pull().await.map(drop),
+        chat.push().await.map(drop),
+        chat.pull().await.map(drop),
+    ];
+    for answer in refused {
+        assert_eq!(answer.unwrap_err().code(), codes::NOT_LINKED);
+    }
+    assert_eq!(cloud.requests("/rest/v1/"), before);
+    assert_eq!(device.texts().await, ["one", "two"], "local work goes on");
+    workspace.unlink().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_workspace_whose_answer_was_lost_is_made_once() {
+    let cloud = cloud().await;
+    let ada = &cloud.demo().people[0];
+    let home = tempfile::tempdir().unwrap();
+    let client = client_with(&cloud, ada, Policy::default(), SharedClock::default()).await;
+    let engine = Engine::open(client, home.path().join("sync.db")).await.unwrap();
+    cloud.inject(Fault::lose_reply().on("/rest/v1/workspaces").method("POST"));
+    let made = engine.create_workspace(&cloud.demo().org_id, &ada.user_id, "second one").await.unwrap();
+    assert_eq!(made.name, "second one");
+    let all = engine.list_workspaces(&cloud.demo().org_id).await.unwrap();
+    assert_eq!(all.iter().filter(|seen| seen.id == made.id).count(), 1);
+    assert_eq!(all.len(), 2);
+    let error = engine.create_workspace(&cloud.demo().org_id, &ada.user_id, "second one").await.unwrap_err();
+    assert_eq!(error.kind(), cloud_client::ErrorKind::Conflict, "another one of this name is none of ours");
+}
+
+#[tokio::test]
+async fn h02_h04_a_closed_engine_has_let_go_and_can_be_opened_again_at_once() {
+    let cloud = cloud().await;
+    let ada = &cloud.demo().people[0];
+    let home = tempfile::tempdir().unwrap();
+    let client = client(&cloud, ada).await;
+    let open = || Engine::open(client.clone(), home.path().join("sync.db"));
+    let mut old = Vec::new();
+    for _ in 0..3 {
+        let engine = open().await.unwrap();
+        let workspace = engine.link(home.path(), &ada.user_id, &cloud.demo().workspace_id).await.unwrap();
+        let kept = workspace.keep_synced(cloud_sync::AutoSync::default());
+        assert!(engine.close(Duration::from_secs(20)).await && engine.close(Duration::ZERO).await);
+        // Whoever still has a handle learns that it is over, and does not hold the store.
+        assert_eq!(workspace.state().await.unwrap_err().code(), codes::STORE_CLOSED);
+        old.push((engine, workspace, kept));
+    }
 }
 
 #[tokio::test]

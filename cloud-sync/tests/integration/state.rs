@@ -100,6 +100,61 @@ async fn w05_a_change_made_after_a_lost_answer_does_not_clash_with_ones_own_writ
 }
 
 #[tokio::test]
+async fn w01_an_own_write_that_arrives_late_is_no_conflict() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    device.workspace.sync().await.unwrap();
+    device.workspace.set("current_step", "first").await.unwrap();
+    cloud.inject(Fault::lose_request().on("/rest/v1/workspaces").method("PATCH"));
+    device.workspace.sync().await.unwrap_err();
+    // The write is still on its way while its writer looks, and while the next change is made.
+    device.workspace.pull().await.unwrap();
+    device.workspace.set("current_step", "second").await.unwrap();
+    let late = device.client.table("workspaces").update(&json!({"current_step": "first"}));
+    assert_eq!(late.eq("id", device.workspace.id()).affected().await.unwrap(), 1);
+    let report = device.workspace.sync().await.unwrap();
+    assert!(report.conflicts.is_empty(), "{report:?}");
+    assert_eq!(report.pushed, ["current_step"]);
+    assert_eq!(device.field("current_step").await, "second");
+}
+
+#[tokio::test]
+async fn w05_numbers_arrive_as_they_were_set() {
+    let cloud = cloud().await;
+    let (ada, grace) = Device::pair(&cloud).await;
+    let random = cloud_client::random::Random::seeded(1);
+    let numbers: Vec<f64> =
+        (0..500).map(|_| random.fraction()).chain([0.1 + 0.2, 1.0 / 3.0, 31.245270191439438]).collect();
+    ada.workspace.set("progress_data", json!({"numbers": numbers})).await.unwrap();
+    assert_eq!(ada.workspace.sync().await.unwrap().pushed, ["progress_data"]);
+    assert!(ada.workspace.state().await.unwrap().unsent.is_empty());
+    grace.workspace.sync().await.unwrap();
+    for device in [&ada, &grace] {
+        assert_eq!(device.field("progress_data").await, json!({"numbers": numbers}));
+    }
+}
+
+#[tokio::test]
+async fn d04_a_state_is_told_once_and_a_quiet_sync_leaves_the_link_file_alone() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    device.workspace.sync().await.unwrap();
+    let file = device.folder().join(cloud_sync::link::LINK_FILE_NAME);
+    let written = std::fs::read(&file).unwrap();
+    let mut events = device.engine.events();
+    device.workspace.sync().await.unwrap();
+    cloud.set_offline(true);
+    device.workspace.sync().await.unwrap_err();
+    device.workspace.sync().await.unwrap_err();
+    let mut told = Vec::new();
+    while let Some(cloud_client::events::Heard::Event(event)) = events.try_next() {
+        told.push(serde_json::to_value(event).unwrap()["state"].clone());
+    }
+    assert_eq!(told, ["syncing", "synced", "syncing", "offline", "syncing", "offline"]);
+    assert_eq!(std::fs::read(&file).unwrap(), written);
+}
+
+#[tokio::test]
 async fn values_that_no_column_can_hold_are_refused_at_once() {
     let cloud = cloud().await;
     let device = Device::new(&cloud, &cloud.demo().people[0]).await;

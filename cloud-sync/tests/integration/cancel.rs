@@ -1,0 +1,91 @@
+//! Every public future dropped at every await point: nothing is lost, doubled, or left at work.
+use std::{future::poll_fn, pin::pin, task::Poll};
+
+use cloud_sync::{NewMessage, SyncState};
+
+use crate::devices::{Device, cloud};
+
+/// Polls `work` so often, and drops it where it would be polled once more.
+async fn cut<T>(work: impl Future<Output = T>, polls: usize) -> Option<T> {
+    let mut work = pin!(work);
+    let mut left = polls;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        work.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn h03_a_sync_dropped_at_any_await_loses_and_doubles_nothing_and_is_not_left_at_work() {
+    let cloud = cloud().await;
+    let (ada, grace) = Device::pair(&cloud).await;
+    let mut written = Vec::new();
+    for polls in 1.. {
+        let text = format!("line {polls}");
+        ada.chat().await.append(NewMessage::user(&text)).await.unwrap();
+        ada.workspace.set("current_step", text.clone()).await.unwrap();
+        written.push(text);
+        let over = cut(ada.workspace.sync(), polls).await;
+        assert_ne!(ada.workspace.sync_state(), SyncState::Syncing, "dropped after {polls} polls");
+        if let Some(report) = over {
+            report.unwrap();
+            break;
+        }
+        let report = ada.workspace.sync().await.unwrap();
+        assert!(report.conflicts.is_empty(), "alone, there is nothing to clash with: {report:?}");
+        assert!(polls < 1000, "a sync of one message has an end");
+    }
+    assert!(written.len() > 10, "{} places", written.len());
+    grace.workspace.sync().await.unwrap();
+    assert_eq!(ada.texts_in_cloud().await, written);
+    assert_eq!((ada.texts().await, grace.texts().await), (written.clone(), written.clone()));
+    assert_eq!(grace.field("current_step").await, *written.last().unwrap());
+}
+
+#[tokio::test]
+async fn p03_a_pull_dropped_at_any_await_misses_nothing() {
+    let cloud = cloud().await;
+    let (ada, grace) = Device::pair(&cloud).await;
+    for device in [&ada, &grace] {
+        device.chat().await.cloud_id().await.unwrap();
+    }
+    let mut written = Vec::new();
+    for polls in 1.. {
+        let text = format!("line {polls}");
+        ada.chat().await.append(NewMessage::user(&text)).await.unwrap();
+        ada.chat().await.push().await.unwrap();
+        written.push(text);
+        let over = cut(async { grace.chat().await.pull().await }, polls).await;
+        grace.chat().await.pull().await.unwrap();
+        // Cursor and rows moved together, or not at all.
+        assert_eq!(grace.texts().await, written, "dropped after {polls} polls");
+        if over.is_some() {
+            break;
+        }
+        assert!(polls < 1000, "a pull of one message has an end");
+    }
+    assert!(written.len() > 5, "{} places", written.len());
+}
+
+#[tokio::test]
+async fn o01_an_append_dropped_at_any_await_is_kept_whole_or_not_at_all() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    let mut known = 0;
+    for polls in 1.. {
+        let both = vec![NewMessage::user("question"), NewMessage::assistant("answer")];
+        let over = cut(async { device.chat().await.append_all(both).await }, polls).await;
+        let kept = device.texts().await.len();
+        assert!(kept == known || kept == known + 2, "{kept} after {known}");
+        if let Some(ids) = over {
+            assert_eq!((ids.unwrap().len(), kept), (2, known + 2), "durable when it returns");
+            return;
+        }
+        known = kept;
+        assert!(polls < 100, "an append has an end");
+    }
+}
