@@ -27,7 +27,7 @@
 //! use cloud_realtime::{Codec, Frame, Sender, Version};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let frame = Frame::Text(r#"[null,null,"realtime:notes","saved",{"id":7}]"#.to_owned());
+//! let frame = Frame::text(r#"[null,null,"realtime:notes","saved",{"id":7}]"#);
 //! let envelope = Codec::new(Version::V2).decode(Sender::Server, &frame)?;
 //! assert_eq!(envelope.topic(), "realtime:notes");
 //!

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 fuzz_target!(|text: &str| {
-    let (codec, frame) = (Codec::new(Version::V2), Frame::Text(text.to_owned()));
+    let (codec, frame) = (Codec::new(Version::V2), Frame::text(text));
     let read = codec.decode(Sender::Server, &frame);
     let value = serde_json::from_str::<Value>(text);
     if let Ok(Value::Array(parts)) = &value {

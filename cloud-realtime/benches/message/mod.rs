@@ -27,7 +27,7 @@ impl Message {
 
 /// The message as it comes.
 pub(crate) fn frame(version: Version) -> Frame {
-    Frame::Text(match version {
+    Frame::text(match version {
         Version::V1 => format!(r#"{{"event":"postgres_changes","payload":{PAYLOAD},"ref":null,"topic":"{TOPIC}"}}"#),
         _ => format!(r#"[null,null,"{TOPIC}","postgres_changes",{PAYLOAD}]"#),
     })

@@ -126,7 +126,7 @@ mod tests {
 
     fn text(meta: &Value) -> Frame {
         let payload = json!({"type": "broadcast", "event": "e", "payload": {"n": 1}, "meta": meta});
-        Frame::Text(json!([null, null, "realtime:r", "broadcast", payload]).to_string())
+        Frame::text(json!([null, null, "realtime:r", "broadcast", payload]).to_string())
     }
 
     fn binary(meta: &str) -> Frame {
@@ -199,7 +199,7 @@ mod tests {
     fn other_messages_are_none_and_broken_ones_errors() {
         let mut inbox = Inbox::default();
         let read = |inbox: &mut Inbox, text: &str| {
-            let frame = Frame::Text(text.to_owned());
+            let frame = Frame::text(text);
             let envelope = Codec::new(Version::V2).decode(Sender::Server, &frame).unwrap();
             inbox.take(&envelope).map(|taken| taken.is_ok())
         };

@@ -7,13 +7,14 @@ use std::{
     collections::VecDeque,
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use futures::Stream;
 
 use super::event::{ChannelEvent, GapCause, Joined};
+use crate::message::Message;
 
 /// Most events that wait for one listener.
 pub const MAX_EVENTS: usize = 1_024;
@@ -30,6 +31,8 @@ struct Queue {
     /// The newest answer to a join that was thrown away, unless its end was too.
     joined: Option<Joined>,
     over: bool,
+    /// Nobody reads it any more.
+    abandoned: bool,
     reader: Option<Waker>,
 }
 
@@ -117,6 +120,17 @@ impl Stream for Events {
     }
 }
 
+impl Drop for Events {
+    fn drop(&mut self) {
+        let mut queue = locked(&self.0);
+        // What waits is dropped at once; the channel forgets the queue at its next event.
+        let waiting = std::mem::take(&mut queue.waiting);
+        queue.abandoned = true;
+        drop(queue);
+        drop(waiting);
+    }
+}
+
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let queue = locked(&self.0);
@@ -130,11 +144,28 @@ pub(crate) struct Listeners(Mutex<Room>);
 
 #[derive(Default)]
 struct Room {
-    rings: Vec<Weak<Mutex<Queue>>>,
+    rings: Vec<Arc<Mutex<Queue>>>,
     /// The answer to the join of the present instance.
     joined: Option<Joined>,
     live: bool,
     over: bool,
+}
+
+impl Room {
+    /// Puts `event` into each queue that is still read; the last gets it without a copy. Answers whom to wake.
+    fn hand_out(&mut self, event: ChannelEvent) -> Vec<Waker> {
+        let (mut event, mut left, mut readers) = (Some(event), self.rings.len(), Vec::new());
+        self.rings.retain(|ring| {
+            left -= 1;
+            let event = if left == 0 { event.take() } else { event.clone() };
+            let mut queue = locked(ring);
+            if !queue.abandoned {
+                readers.extend(event.and_then(|event| queue.put(event)));
+            }
+            !queue.abandoned
+        });
+        readers
+    }
 }
 
 impl fmt::Debug for Room {
@@ -156,8 +187,8 @@ impl Listeners {
             queue.put(ChannelEvent::Live);
         }
         let ring = Arc::new(Mutex::new(queue));
-        room.rings.retain(|ring| ring.strong_count() > 0);
-        room.rings.push(Arc::downgrade(&ring));
+        room.rings.retain(|ring| !locked(ring).abandoned);
+        room.rings.push(Arc::clone(&ring));
         Events(ring)
     }
 
@@ -172,37 +203,39 @@ impl Listeners {
             ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => (room.live, room.joined) = (false, None),
             _ => {}
         }
-        let mut readers: Vec<Waker> = Vec::new();
-        room.rings.retain(|ring| {
-            let Some(ring) = ring.upgrade() else { return false };
-            readers.extend(locked(&ring).put(event.clone()));
-            true
-        });
+        let readers = room.hand_out(event);
         drop(room);
-        // Woken without the lock: a waker may run anything (A13).
-        readers.into_iter().for_each(Waker::wake);
+        wake(readers);
     }
 
-    /// Whether anybody listens: a message that nobody wants is not even copied.
-    pub(crate) fn wanted(&self) -> bool {
-        let room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        room.rings.iter().any(|ring| ring.strong_count() > 0)
+    /// Tells a message, which is only made if anybody listens: one that nobody wants is not even copied.
+    pub(crate) fn tell_message(&self, message: impl FnOnce() -> Message) {
+        let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if room.rings.is_empty() {
+            return;
+        }
+        let readers = room.hand_out(ChannelEvent::Message(message()));
+        drop(room);
+        wake(readers);
     }
 
     /// Nothing more will come.
     pub(crate) fn end(&self) {
         let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         room.over = true;
-        let rings: Vec<_> = room.rings.drain(..).filter_map(|ring| ring.upgrade()).collect();
+        let rings = std::mem::take(&mut room.rings);
         drop(room);
         for ring in rings {
             let mut queue = locked(&ring);
             queue.over = true;
             let reader = queue.reader.take();
             drop(queue);
-            if let Some(reader) = reader {
-                reader.wake();
-            }
+            wake(reader);
         }
     }
+}
+
+/// Without a lock: a waker may run anything (A13).
+fn wake(readers: impl IntoIterator<Item = Waker>) {
+    readers.into_iter().for_each(Waker::wake);
 }

@@ -113,8 +113,8 @@ impl Codec {
     pub fn encode(&self, sender: Sender, envelope: &Envelope<'_>) -> Result<Frame, EncodeError> {
         self.check_sent(envelope.payload().size_bytes())?;
         let frame = match self.version {
-            Version::V1 => Frame::Text(v1::encode(sender, envelope)?),
-            Version::V2 if envelope.payload().is_text() => Frame::Text(v2::encode(envelope)?),
+            Version::V1 => Frame::text(v1::encode(sender, envelope)?),
+            Version::V2 if envelope.payload().is_text() => Frame::text(v2::encode(envelope)?),
             Version::V2 => Frame::Binary(binary::encode(sender, envelope)?.into()),
         };
         self.check_sent(frame.size_bytes())?;

@@ -120,7 +120,7 @@ impl Supervisor {
     /// Takes the frames that are there already, as long as they are messages and nobody waits; whether there may be more.
     fn receive_more(&mut self, ears: &Ears) -> bool {
         for _ in 1..FRAMES_AT_ONCE {
-            if self.live.has_work() || !ears.asked.is_empty() || ears.stop.is_cancelled() {
+            if self.live.has_work() || !ears.asked.is_empty() {
                 return false;
             }
             match receive(&mut self.live.socket).now_or_never() {

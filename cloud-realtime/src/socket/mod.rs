@@ -10,12 +10,18 @@
 
 mod outbound;
 mod request;
+mod text;
 pub mod websocket;
 
-pub use self::request::ConnectRequest;
+pub use self::{request::ConnectRequest, text::Text};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 /// Most bytes kept of the answer that refused an upgrade.
 const MAX_REFUSAL_BYTES: usize = 4 * 1024;
@@ -44,15 +50,26 @@ pub trait Socket: fmt::Debug + Send {
     async fn send(&mut self, frame: Frame) -> Result<(), SocketError>;
 
     /// What the peer does next. After [`Received::Closed`], an error or a close, nothing more comes: every
-    /// further call answers [`SocketError::Closed`].
+    /// further call answers [`SocketError::Closed`]. Asked for each frame, hence no future in a box.
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Received, SocketError>>;
+
+    /// Says goodbye with a close frame and closes. Closing twice is fine.
+    async fn close(&mut self, reason: CloseReason) -> Result<(), SocketError>;
+}
+
+impl dyn Socket + '_ {
+    /// What the peer does next; see [`Socket::poll_receive`].
+    ///
+    /// # Errors
+    ///
+    /// When the connection failed, the peer broke the protocol, or the socket was closed before.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: a dropped call loses no frame.
-    async fn receive(&mut self) -> Result<Received, SocketError>;
-
-    /// Says goodbye with a close frame and closes. Closing twice is fine.
-    async fn close(&mut self, reason: CloseReason) -> Result<(), SocketError>;
+    pub async fn receive(&mut self) -> Result<Received, SocketError> {
+        poll_fn(|context| self.poll_receive(context)).await
+    }
 }
 
 /// One message, whole. `Debug` shows its size only: frames carry tokens and user data.
@@ -60,12 +77,17 @@ pub trait Socket: fmt::Debug + Send {
 #[expect(clippy::exhaustive_enums, reason = "RFC 6455 has two kinds of data frame")]
 pub enum Frame {
     /// Text.
-    Text(String),
+    Text(Text),
     /// Bytes.
     Binary(Bytes),
 }
 
 impl Frame {
+    /// A frame of this text.
+    pub fn text(text: impl Into<Text>) -> Self {
+        Self::Text(text.into())
+    }
+
     /// Its length in bytes.
     pub fn size_bytes(&self) -> usize {
         match self {
@@ -177,7 +199,7 @@ mod tests {
 
     #[test]
     fn debug_of_a_frame_shows_no_content() {
-        let frames = [Frame::Text("s3cret".to_owned()), Frame::Binary(Bytes::from_static(b"s3cret"))];
+        let frames = [Frame::text("s3cret"), Frame::Binary(Bytes::from_static(b"s3cret"))];
         assert_eq!(format!("{frames:?}"), "[Text(6 bytes), Binary(6 bytes)]");
     }
 

@@ -10,9 +10,9 @@
 use std::{
     collections::VecDeque,
     fmt,
-    future::poll_fn,
-    pin::Pin,
-    task::{Context, Poll},
+    future::{Future as _, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -35,7 +35,8 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    CloseReason, ConnectError, ConnectRequest, Connector, Frame, Received, Socket, SocketError, outbound::Outbound,
+    CloseReason, ConnectError, ConnectRequest, Connector, Frame, Received, Socket, SocketError, Text,
+    outbound::Outbound,
 };
 use crate::codec::{MAX_RECEIVED_BYTES, MAX_SENT_BYTES};
 
@@ -182,10 +183,9 @@ impl fmt::Debug for WebSocket {
 }
 
 impl WebSocket {
-    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Received, SocketError>> {
-        let Poll::Ready(item) = Pin::new(&mut self.stream).poll_next(context) else { return Poll::Pending };
-        Poll::Ready(match item {
-            Some(Ok(Message::Text(text))) => Ok(Received::Frame(Frame::Text(text.as_str().to_owned()))),
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<Received, SocketError>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_next(context)) {
+            Some(Ok(Message::Text(text))) => Ok(Received::Frame(Frame::Text(Text::of(text)))),
             Some(Ok(Message::Binary(bytes))) => Ok(Received::Frame(Frame::Binary(bytes))),
             Some(Ok(Message::Close(frame))) => {
                 Ok(Received::Closed(frame.map_or_else(CloseReason::lost, |frame| {
@@ -201,7 +201,7 @@ impl WebSocket {
     /// Reads what is there, so that a peer which waits for us to read can go on.
     fn read_ahead(&mut self, context: &mut Context<'_>) {
         while self.ahead_bytes < MAX_READ_AHEAD_BYTES && !self.ahead.back().is_some_and(is_end) {
-            let Poll::Ready(received) = self.poll_receive(context) else { return };
+            let Poll::Ready(received) = self.poll_read(context) else { return };
             self.ahead_bytes += size(&received);
             self.ahead.push_back(received);
         }
@@ -256,23 +256,23 @@ impl Socket for WebSocket {
         })
     }
 
-    async fn receive(&mut self) -> Result<Received, SocketError> {
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Received, SocketError>> {
         if self.over {
-            return Err(SocketError::Closed);
+            return Poll::Ready(Err(SocketError::Closed));
         }
         let received = match self.ahead.pop_front() {
             Some(received) => {
                 self.ahead_bytes -= size(&received);
                 received
             }
-            None => poll_fn(|context| self.poll_receive(context)).await,
+            None => ready!(self.poll_read(context)),
         };
         self.over = is_end(&received);
         if let Err(SocketError::TooLarge { .. }) = &received {
-            // Said as a courtesy; whoever sends such messages may not listen.
-            let _ = self.stream.close(Some(close_frame(&CloseReason::new(1009, "")))).await;
+            // Said as a courtesy, once: whoever sends such messages may not listen.
+            let _ = pin!(self.stream.close(Some(close_frame(&CloseReason::new(1009, ""))))).poll(context);
         }
-        received
+        Poll::Ready(received)
     }
 
     async fn close(&mut self, reason: CloseReason) -> Result<(), SocketError> {
@@ -291,7 +291,7 @@ fn write(
     context: &mut Context<'_>,
 ) -> Poll<Result<(), WsError>> {
     // What the library has begun, and what a dropped call has left, is finished first: frames stay whole.
-    std::task::ready!(stream.as_mut().poll_flush(context))?;
+    ready!(stream.as_mut().poll_flush(context))?;
     match frame.take() {
         Some(frame) => {
             stream.as_mut().get_mut().get_mut().put(frame)?;

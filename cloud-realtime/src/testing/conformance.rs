@@ -5,11 +5,7 @@
 
 use crate::socket::{CloseReason, ConnectRequest, Connector, Frame, Received, Socket, SocketError};
 use bytes::Bytes;
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
-};
+use futures::FutureExt as _;
 
 /// Runs a socket against an echo server, and says which promise it breaks.
 ///
@@ -21,10 +17,10 @@ use std::{
 pub async fn check_echo_socket(connector: &dyn Connector, request: &ConnectRequest) -> Result<(), String> {
     let mut socket = connector.connect(request).await.map_err(|error| format!("connect fails: {error}"))?;
     let frames = [
-        Frame::Text(r#"[null,"1","phoenix","heartbeat",{}]"#.to_owned()),
+        Frame::text(r#"[null,"1","phoenix","heartbeat",{}]"#),
         Frame::Binary(Bytes::from_static(&[0, 1, 255])),
-        Frame::Text("caf\u{e9} \u{1f389}".to_owned()),
-        Frame::Text(String::new()),
+        Frame::text("caf\u{e9} \u{1f389}".to_owned()),
+        Frame::text(""),
         Frame::Binary(Bytes::from(vec![7; 100_000])),
     ];
     for frame in &frames {
@@ -43,7 +39,7 @@ pub async fn check_echo_socket(connector: &dyn Connector, request: &ConnectReque
         Err(SocketError::Closed) => {}
         other => return Err(format!("a closed socket received {other:?}")),
     }
-    match socket.send(Frame::Text("late".to_owned())).await {
+    match socket.send(Frame::text("late")).await {
         Err(SocketError::Closed) => Ok(()),
         other => Err(format!("a closed socket sent: {other:?}")),
     }
@@ -52,16 +48,7 @@ pub async fn check_echo_socket(connector: &dyn Connector, request: &ConnectReque
 /// Looks once and drops the call before it waits: whatever is on its way has to come out of the next one.
 async fn receive_after_a_dropped_call(socket: &mut dyn Socket) -> Result<Received, SocketError> {
     loop {
-        let early = {
-            let mut call = pin!(socket.receive());
-            poll_fn(|context| {
-                Poll::Ready(match call.as_mut().poll(context) {
-                    Poll::Ready(received) => Some(received),
-                    Poll::Pending => None,
-                })
-            })
-            .await
-        };
+        let early = socket.receive().now_or_never();
         let received = match early {
             Some(received) => received,
             None => socket.receive().await,

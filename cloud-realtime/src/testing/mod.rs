@@ -12,6 +12,7 @@ mod conformance;
 pub use self::conformance::check_echo_socket;
 use crate::socket::{CloseReason, ConnectError, ConnectRequest, Connector, Frame, Received, Socket, SocketError};
 use async_trait::async_trait;
+use std::task::{Context, Poll, ready};
 use tokio::sync::{mpsc, oneshot};
 
 /// Frames on their way in one direction before the sender has to wait.
@@ -149,15 +150,16 @@ impl Socket for FakeSocket {
         to_server.send(Received::Frame(frame)).await.map_err(|_| SocketError::Closed)
     }
 
-    async fn receive(&mut self) -> Result<Received, SocketError> {
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Received, SocketError>> {
         if self.to_server.is_none() {
-            return Err(SocketError::Closed);
+            return Poll::Ready(Err(SocketError::Closed));
         }
-        let received = self.from_server.recv().await.unwrap_or_else(|| Received::Closed(CloseReason::lost()));
+        let received = ready!(self.from_server.poll_recv(context));
+        let received = received.unwrap_or_else(|| Received::Closed(CloseReason::lost()));
         if matches!(received, Received::Closed(_)) {
             self.to_server = None;
         }
-        Ok(received)
+        Poll::Ready(Ok(received))
     }
 
     async fn close(&mut self, reason: CloseReason) -> Result<(), SocketError> {

@@ -5,7 +5,7 @@ fn request() -> ConnectRequest {
 }
 
 fn text(text: &str) -> Frame {
-    Frame::Text(text.to_owned())
+    Frame::text(text)
 }
 
 /// Accepts one attempt and sends everything back, with a ping in front of each frame.

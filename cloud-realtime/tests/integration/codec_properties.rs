@@ -115,7 +115,7 @@ proptest! {
         let mut frame = vec![kind];
         frame.extend(&bytes);
         let frames = [
-            Frame::Text(String::from_utf8_lossy(&bytes).into_owned()),
+            Frame::text(String::from_utf8_lossy(&bytes).into_owned()),
             Frame::Binary(Bytes::from(bytes)),
             Frame::Binary(Bytes::from(frame)),
         ];
@@ -136,7 +136,7 @@ proptest! {
         for (codec, sender) in VERSIONS.into_iter().flat_map(|codec| SENDERS.map(|sender| (codec, sender))) {
             let Ok(frame) = codec.encode(sender, &envelope) else { continue };
             let mut bytes = match &frame {
-                Frame::Text(text) => text.clone().into_bytes(),
+                Frame::Text(text) => text.as_bytes().to_vec(),
                 Frame::Binary(bytes) => bytes.to_vec(),
             };
             for (place, byte) in &damage {
@@ -144,7 +144,7 @@ proptest! {
                 bytes[place] = *byte;
             }
             let damaged = match frame {
-                Frame::Text(_) => Frame::Text(String::from_utf8_lossy(&bytes).into_owned()),
+                Frame::Text(_) => Frame::text(String::from_utf8_lossy(&bytes).into_owned()),
                 Frame::Binary(_) => Frame::Binary(bytes.into()),
             };
             if let Ok(envelope) = codec.decode(sender, &damaged) {

@@ -30,7 +30,7 @@ fn binary(bytes: Vec<u8>) -> Frame {
 }
 
 fn text(text: &str) -> Frame {
-    Frame::Text(text.to_owned())
+    Frame::text(text)
 }
 
 fn raw(text: &str) -> Content<'_> {

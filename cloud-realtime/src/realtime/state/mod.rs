@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     channel::{
-        ChannelEvent, Shared,
+        Shared,
         command::{Command, Waiter},
         set::{self, ChannelSet, Heard, NoChannel, Outcome, Token, Wish},
     },
@@ -283,10 +283,9 @@ impl Live {
         self.set_moved = moved || event::is_about_channel(envelope.event());
         if let Heard::Message(id) = heard
             && let Some(shared) = self.handles.get(&id)
-            && shared.listeners.wanted()
         {
             // Whatever the message itself caused is told before it: none of that is about messages.
-            shared.listeners.tell(ChannelEvent::Message(Message::new(envelope)));
+            shared.listeners.tell_message(|| Message::new(envelope));
         }
     }
 

@@ -65,7 +65,7 @@ async fn a_message_in_fragments_is_whole_wherever_it_was_cut() {
     .await;
     for cut in 0..=TEXT.len() {
         assert_eq!(next(&mut *socket).await, Received::Alive, "{cut}");
-        assert_eq!(next(&mut *socket).await, Received::Frame(Frame::Text(TEXT.to_owned())), "{cut}");
+        assert_eq!(next(&mut *socket).await, Received::Frame(Frame::text(TEXT)), "{cut}");
     }
 }
 
@@ -81,7 +81,7 @@ async fn frames_that_arrive_byte_by_byte_or_three_hundred_at_once_are_the_same()
     })
     .await;
     for _ in 0..301 {
-        assert_eq!(next(&mut *socket).await, Received::Frame(Frame::Text(TEXT.to_owned())));
+        assert_eq!(next(&mut *socket).await, Received::Frame(Frame::text(TEXT)));
     }
 }
 

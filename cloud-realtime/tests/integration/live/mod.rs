@@ -89,7 +89,7 @@ impl Server {
     }
 
     async fn say(&self, message: Value) {
-        let _ = self.peer.send(Frame::Text(message.to_string())).await;
+        let _ = self.peer.send(Frame::text(message.to_string())).await;
     }
 
     async fn reply(&self, to: &Wire, status: &str, response: Value) {

@@ -222,17 +222,17 @@ async fn r04_on_version_1_the_close_of_the_old_instance_spares_the_new() {
         let join: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&join["event"], &join["join_ref"]), (&json!("phx_join"), &join["ref"]));
         let reply = json!({"topic": "room:9", "event": "phx_reply", "ref": join["ref"], "payload": {"status": "ok", "response": {}}});
-        peer.send(Frame::Text(reply.to_string())).await.unwrap();
+        peer.send(Frame::text(reply.to_string())).await.unwrap();
         until_live(&mut events).await;
         refs.push(join["ref"].clone());
         let close = json!({"topic": "room:9", "event": "phx_close", "ref": refs[0], "payload": {}});
-        peer.send(Frame::Text(close.to_string())).await.unwrap();
+        peer.send(Frame::text(close.to_string())).await.unwrap();
         if instance == 1 {
             assert!(matches!(news(&mut events).await, ChannelEvent::Gap(GapCause::Channel)));
         }
     }
     let shout = json!({"topic": "room:9", "event": "shout", "ref": null, "payload": {"n": 1}});
-    peer.send(Frame::Text(shout.to_string())).await.unwrap();
+    peer.send(Frame::text(shout.to_string())).await.unwrap();
     assert_eq!(message(&mut events).await.0, "shout");
     assert_eq!(room.state(), ChannelState::Live);
 }
@@ -245,7 +245,7 @@ async fn r13_garbage_of_the_server_costs_nothing_but_itself() {
     let mut server = Server::accept(&mut server).await;
     let join = server.join().await;
     for garbage in ["", "{", "[]", "[1,2,3,4]", "{\"topic\":1}", "null"] {
-        server.peer.send(Frame::Text(garbage.to_owned())).await.unwrap();
+        server.peer.send(Frame::text(garbage)).await.unwrap();
     }
     server.peer.send(Frame::Binary(vec![9, 9].into())).await.unwrap();
     for strange in [

@@ -99,7 +99,7 @@ async fn subprotocols_are_offered_and_a_close_brings_its_code() {
     let request =
         request(&echo().await).subprotocol("phoenix".to_owned().into()).subprotocol("other".to_owned().into());
     let mut socket = connector().connect(&request).await.unwrap();
-    socket.send(Frame::Text("bye".to_owned())).await.unwrap();
+    socket.send(Frame::text("bye")).await.unwrap();
     let end = tokio::time::timeout(SOON, socket.receive()).await.unwrap().unwrap();
     assert_eq!(end, Received::Closed(CloseReason::new(4001, "as asked")));
     assert!(matches!(socket.receive().await, Err(SocketError::Closed)));
@@ -120,7 +120,7 @@ async fn r09_large_frames_both_ways_at_once_do_not_lock_and_too_large_ones_are_r
         assert!(matches!(received, Received::Frame(frame) if frame.size_bytes() == large.len()));
     }
     let mut small = connector().max_received_bytes(1_000).connect(&request(&url)).await.unwrap();
-    small.send(Frame::Text("x".repeat(1_001))).await.unwrap();
+    small.send(Frame::text("x".repeat(1_001))).await.unwrap();
     let received = tokio::time::timeout(SOON, small.receive()).await.unwrap();
     assert!(matches!(received, Err(SocketError::TooLarge { limit_bytes: 1_000 })), "{received:?}");
 }
