@@ -35,6 +35,11 @@ pub(crate) fn is_about_channel(event: &str) -> bool {
     matches!(event, REPLY | CLOSE | ERROR | SYSTEM)
 }
 
+/// Whether it is about who is there.
+pub(crate) fn is_about_presence(event: &str) -> bool {
+    matches!(event, PRESENCE_STATE | PRESENCE_DIFF)
+}
+
 /// The name, no longer tied to its frame; those that come often cost nothing.
 pub(crate) fn own(event: Cow<'_, str>) -> Cow<'static, str> {
     let often = [POSTGRES_CHANGES, BROADCAST, PRESENCE_DIFF, REPLY];

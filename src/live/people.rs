@@ -60,12 +60,12 @@ struct Room {
 
 impl Room {
     /// `first` are the events from before the join: who is there is told once.
-    fn of(channel: Channel, first: Events, clock: &SharedClock) -> Self {
+    fn of(channel: Channel, first: Events) -> Self {
         Self {
             members: Members::new(first),
             events: channel.events(),
             inbox: Inbox::default(),
-            tracker: Tracker::of(&channel, clock),
+            tracker: Tracker::of(&channel),
             channel,
         }
     }
@@ -90,7 +90,7 @@ impl People {
         interval: Duration,
         teams: watch::Sender<Vec<Teammate>>,
     ) -> Self {
-        let room = opened.map(|(channel, first)| Room::of(channel, first, &clock));
+        let room = opened.map(|(channel, first)| Room::of(channel, first));
         let now = clock.monotonic();
         Self {
             typing: TypingSender::new(own.user_id.clone()),

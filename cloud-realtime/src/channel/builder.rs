@@ -5,7 +5,9 @@ use cloud_client::{Error, error::codes::CLOSED};
 use tokio::sync::{oneshot, watch};
 
 use super::{Channel, Events, Listeners, Shared, command::Command};
-use crate::{codec::Content, join::JoinConfig, realtime::Realtime, status::ChannelState, topic::Topic};
+use crate::{
+    codec::Content, join::JoinConfig, presence::Shown, realtime::Realtime, status::ChannelState, topic::Topic,
+};
 
 /// A channel that is not open yet.
 #[derive(Debug)]
@@ -33,6 +35,11 @@ impl Params {
 
     pub(crate) fn is_private(&self) -> bool {
         matches!(self, Self::Supabase(config) if config.is_private())
+    }
+
+    /// Whether who is there may be told. What a plain server tells is not known before.
+    pub(crate) fn has_presence(&self) -> bool {
+        !matches!(self, Self::Supabase(config) if !config.wants_presence())
     }
 
     pub(crate) fn takes_token(&self) -> bool {
@@ -87,6 +94,7 @@ impl ChannelBuilder {
             listeners: Listeners::default(),
             state: watch::Sender::new(ChannelState::Waiting),
             abandoned: AtomicBool::new(false),
+            shown: Shown::default(),
         });
         let channel = Channel::new(Arc::clone(&shared), self.realtime.clone());
         let events = channel.events();

@@ -1,7 +1,8 @@
 //! What a channel tells: messages, and between them every break in their sequence.
 //!
 //! `Joined → Live → Message* → Gap → Joined → Live → …`: what came between a `Gap` and the next `Live` may be missing,
-//! and so may whatever `Lagged` counts. Whoever needs every row pulls at each event for which
+//! and so may whatever `Lagged` counts. After `Lagged` it is told how things stand: `Joined` and `Live`, or the `Gap`, if
+//! those were lost, and who is there. Whoever needs every row pulls at each event for which
 //! [`ChannelEvent::asks_for_catch_up`] is true (R1).
 use cloud_client::Error;
 
@@ -11,7 +12,8 @@ use crate::{codec::Content, message::Message, refs::Ref};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ChannelEvent {
-    /// The server took the join; nothing is promised about row changes yet.
+    /// The server took the join; nothing is promised about row changes yet. After [`Self::Lagged`] perhaps told once more,
+    /// with the same ref.
     Joined(Joined),
     /// Messages flow from here on, row changes too if they were asked for (R3). Comes once after each [`Self::Gap`].
     Live,

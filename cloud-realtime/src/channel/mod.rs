@@ -6,6 +6,7 @@
 mod builder;
 pub(crate) mod command;
 mod event;
+mod lost;
 mod ring;
 pub(crate) mod set;
 
@@ -32,6 +33,7 @@ use crate::{
     codec::{Content, Reply},
     join::JoinConfig,
     message::Push,
+    presence::Shown,
     realtime::Realtime,
     status::{ChannelState, Watch},
     topic::Topic,
@@ -57,12 +59,13 @@ pub(crate) struct Shared {
     pub(crate) listeners: Listeners,
     pub(crate) state: watch::Sender<ChannelState>,
     pub(crate) abandoned: AtomicBool,
+    pub(crate) shown: Shown,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.abandoned.store(true, Ordering::Release);
-        self.realtime.dropped().notify_one();
+        self.realtime.nudge();
     }
 }
 
@@ -130,7 +133,8 @@ impl Channel {
     }
 
     /// Sets a push that is sent right after every join, before all others and before the channel counts as live; `None`
-    /// takes it back. It is not sent now. For what the server forgets with the connection, such as presence.
+    /// takes it back. It is not sent now. For what the server forgets with the connection; presence is told by a
+    /// [`Tracker`](crate::presence::Tracker), which goes before it.
     ///
     /// # Errors
     ///
@@ -176,9 +180,13 @@ impl Channel {
     /// Cancel safe: the leave goes on.
     pub async fn leave(self) {
         self.handle.shared.abandoned.store(true, Ordering::Release);
-        self.handle.realtime.dropped().notify_one();
+        self.handle.realtime.nudge();
         // `None` says that the supervisor has ended, and with it the channel.
         let _ = self.watch_state().until(|state| *state == ChannelState::Left).await;
+    }
+
+    pub(crate) fn own_presence(&self) -> &Shown {
+        &self.handle.shared.shown
     }
 
     async fn command(&self, command: Command) -> Result<(), Error> {

@@ -1,8 +1,9 @@
 //! The queue between a channel and one listener: bounded, never in the way of the socket (R8).
 //!
 //! At most 1,024 events and 8 MiB wait. What does not fit pushes the oldest out, and the listener is told how many it
-//! missed before it gets the next. The newest answer to a join among them is told all the same, since without the ids in
-//! it nothing that follows can be told apart. The writer never waits and the reader is one task.
+//! missed before it gets the next, and then how things stand ([`Lost`]): without the ids in the answer to a join nothing that
+//! follows can be told apart, and without who is there every later change of it is wrong (R11). A listener that comes late
+//! is told the same. The writer never waits and the reader is one task.
 use std::{
     collections::VecDeque,
     fmt,
@@ -13,8 +14,11 @@ use std::{
 
 use futures::Stream;
 
-use super::event::{ChannelEvent, GapCause, Joined};
-use crate::message::Message;
+use super::{
+    event::{ChannelEvent, GapCause, Joined},
+    lost::Lost,
+};
+use crate::{codec::Envelope, event, message::Message, presence::Record, refs::Ref};
 
 /// Most events that wait for one listener.
 pub const MAX_EVENTS: usize = 1_024;
@@ -27,9 +31,9 @@ const OVERHEAD_BYTES: usize = 128;
 struct Queue {
     waiting: VecDeque<(ChannelEvent, usize)>,
     bytes: usize,
-    missed: u64,
-    /// The newest answer to a join that was thrown away, unless its end was too.
-    joined: Option<Joined>,
+    lost: Option<Box<Lost>>,
+    /// What is told instead of what was lost.
+    ahead: VecDeque<ChannelEvent>,
     over: bool,
     /// Nobody reads it any more.
     abandoned: bool,
@@ -38,51 +42,69 @@ struct Queue {
 
 impl Queue {
     fn put(&mut self, event: ChannelEvent) -> Option<Waker> {
-        let size = OVERHEAD_BYTES
-            + match &event {
-                ChannelEvent::Message(message) => message.envelope().payload().size_bytes(),
-                _ => 0,
-            };
+        let size = size(&event);
         self.bytes += size;
         self.waiting.push_back((event, size));
         while self.waiting.len() > MAX_EVENTS || (self.bytes > MAX_EVENT_BYTES && self.waiting.len() > 1) {
             let Some((oldest, size)) = self.waiting.pop_front() else { break };
             self.bytes -= size;
-            self.missed += 1;
-            match oldest {
-                ChannelEvent::Joined(joined) => {
-                    self.joined = Some(joined);
-                    self.missed -= 1;
-                }
-                ChannelEvent::Gap(GapCause::Database) => {}
-                ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => self.joined = None,
-                _ => {}
-            }
+            self.lost.get_or_insert_default().lose(oldest);
         }
         self.reader.take()
     }
 
     fn take(&mut self) -> Option<ChannelEvent> {
-        if self.missed > 0 {
-            return Some(ChannelEvent::Lagged { missed: std::mem::take(&mut self.missed) });
-        }
-        if let Some(joined) = self.joined.take() {
-            return Some(ChannelEvent::Joined(joined));
+        if let Some(event) = self.ahead.pop_front() {
+            return Some(event);
         }
         let (event, size) = self.waiting.pop_front()?;
         self.bytes -= size;
         Some(event)
     }
+
+    /// Puts how things stand where something was lost. What waits of presence is in the record already: told after it, an
+    /// older state would wipe out what is newer.
+    fn retell(&mut self, room: &Room) {
+        let Some(lost) = self.lost.take() else { return };
+        if lost.presence() {
+            self.waiting.retain(|(event, size)| {
+                let is_told =
+                    matches!(event, ChannelEvent::Message(message) if event::is_about_presence(message.event()));
+                self.bytes -= if is_told { *size } else { 0 };
+                !is_told
+            });
+        }
+        let join = self.waiting.iter().rposition(|(event, _)| matches!(event, ChannelEvent::Joined(_)));
+        let later = join.filter(|_| lost.presence()).and_then(|join| Some((join + 1, room.record.now()?)));
+        self.ahead = lost.tell(room.joined.as_ref(), &room.record, join.is_some());
+        if let Some((place, now)) = later {
+            let event = ChannelEvent::Message(now);
+            let size = size(&event);
+            self.bytes += size;
+            self.waiting.insert(place, (event, size));
+        }
+    }
 }
 
-fn locked(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
+fn size(event: &ChannelEvent) -> usize {
+    OVERHEAD_BYTES
+        + match event {
+            ChannelEvent::Message(message) => message.envelope().payload().size_bytes(),
+            _ => 0,
+        }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The events of one channel, from the moment it was asked for; ends when the channel is left or the connection is
 /// closed for good. Dropping it stops listening.
 #[must_use = "events are read only when asked for"]
-pub struct Events(Arc<Mutex<Queue>>);
+pub struct Events {
+    queue: Arc<Mutex<Queue>>,
+    room: Arc<Mutex<Room>>,
+}
 
 impl Events {
     /// The next event; `None` after the end.
@@ -96,11 +118,24 @@ impl Events {
 
     /// An event that is already there, without waiting.
     pub fn try_next(&mut self) -> Option<ChannelEvent> {
-        locked(&self.0).take()
+        self.queue().take()
+    }
+
+    /// The queue, with what was lost made good. The room is locked before the queue, never after it.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        let queue = locked(&self.queue);
+        if queue.lost.is_none() || !queue.ahead.is_empty() {
+            return queue;
+        }
+        drop(queue);
+        let room = locked(&self.room);
+        let mut queue = locked(&self.queue);
+        queue.retell(&room);
+        queue
     }
 
     fn poll(&self, context: &Context<'_>) -> Poll<Option<ChannelEvent>> {
-        let mut queue = locked(&self.0);
+        let mut queue = self.queue();
         match queue.take() {
             Some(event) => Poll::Ready(Some(event)),
             None if queue.over => Poll::Ready(None),
@@ -122,7 +157,7 @@ impl Stream for Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        let mut queue = locked(&self.0);
+        let mut queue = locked(&self.queue);
         // What waits is dropped at once; the channel forgets the queue at its next event.
         let waiting = std::mem::take(&mut queue.waiting);
         queue.abandoned = true;
@@ -133,22 +168,27 @@ impl Drop for Events {
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let queue = locked(&self.0);
-        f.debug_struct("Events").field("waiting", &queue.waiting.len()).field("missed", &queue.missed).finish()
+        let queue = locked(&self.queue);
+        let missed = queue.lost.as_ref().map_or(0, |lost| lost.missed());
+        f.debug_struct("Events").field("waiting", &queue.waiting.len()).field("missed", &missed).finish()
     }
 }
 
 /// All listeners of one channel.
 #[derive(Debug, Default)]
-pub(crate) struct Listeners(Mutex<Room>);
+pub(crate) struct Listeners(Arc<Mutex<Room>>);
 
 #[derive(Default)]
 struct Room {
     rings: Vec<Arc<Mutex<Queue>>>,
-    /// The answer to the join of the present instance.
+    /// The answer to the newest join.
     joined: Option<Joined>,
+    /// Whether that instance is still there.
+    is_joined: bool,
     live: bool,
     over: bool,
+    /// Who is there.
+    record: Record,
 }
 
 impl Room {
@@ -176,31 +216,32 @@ impl fmt::Debug for Room {
 
 impl Listeners {
     /// A new listener. Where the channel is joined or live already, that is the first thing it hears: the answer to the
-    /// join holds the ids of row changes.
+    /// join holds the ids of row changes, and who is there is told by the server only once.
     pub(crate) fn add(&self) -> Events {
-        let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut queue = Queue { over: room.over, ..Queue::default() };
-        if let Some(joined) = &room.joined {
-            queue.put(ChannelEvent::Joined(joined.clone()));
-        }
-        if room.live {
-            queue.put(ChannelEvent::Live);
-        }
-        let ring = Arc::new(Mutex::new(queue));
+        let mut room = locked(&self.0);
+        let joined = room.joined.as_ref().filter(|_| room.is_joined);
+        let lost = joined.map(|joined| Box::new(Lost::before(joined, room.live)));
+        let ring = Arc::new(Mutex::new(Queue { over: room.over, lost, ..Queue::default() }));
         room.rings.retain(|ring| !locked(ring).abandoned);
         room.rings.push(Arc::clone(&ring));
-        Events(ring)
+        drop(room);
+        Events { queue: ring, room: Arc::clone(&self.0) }
+    }
+
+    /// The next instance of the channel is about to be told as joined: whether it has presence.
+    pub(crate) fn joining(&self, join_ref: Ref, has_presence: bool) {
+        locked(&self.0).record.joining(join_ref, has_presence);
     }
 
     /// Tells everybody.
     pub(crate) fn tell(&self, event: ChannelEvent) {
-        let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut room = locked(&self.0);
         match &event {
-            ChannelEvent::Joined(joined) => room.joined = Some(joined.clone()),
+            ChannelEvent::Joined(joined) => (room.is_joined, room.joined) = (true, Some(joined.clone())),
             ChannelEvent::Live => room.live = true,
             // The instance is the same, and so are the ids it was joined with.
             ChannelEvent::Gap(GapCause::Database) => room.live = false,
-            ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => (room.live, room.joined) = (false, None),
+            ChannelEvent::Gap(_) | ChannelEvent::Refused(_) => (room.live, room.is_joined) = (false, false),
             _ => {}
         }
         let readers = room.hand_out(event);
@@ -208,20 +249,23 @@ impl Listeners {
         wake(readers);
     }
 
-    /// Tells a message, which is only made if anybody listens: one that nobody wants is not even copied.
-    pub(crate) fn tell_message(&self, message: impl FnOnce() -> Message) {
-        let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Takes a message of the server. One that nobody wants is not even copied.
+    pub(crate) fn hear(&self, envelope: Envelope<'_>) {
+        let mut room = locked(&self.0);
+        if event::is_about_presence(envelope.event()) {
+            room.record.hear(&envelope);
+        }
         if room.rings.is_empty() {
             return;
         }
-        let readers = room.hand_out(ChannelEvent::Message(message()));
+        let readers = room.hand_out(ChannelEvent::Message(Message::new(envelope)));
         drop(room);
         wake(readers);
     }
 
     /// Nothing more will come.
     pub(crate) fn end(&self) {
-        let mut room = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut room = locked(&self.0);
         room.over = true;
         let rings = std::mem::take(&mut room.rings);
         drop(room);

@@ -13,6 +13,7 @@
 //! Source: Phoenix presence, `presence_state` and `presence_diff`.
 
 mod own;
+mod record;
 mod roster;
 mod stream;
 mod tracker;
@@ -23,11 +24,15 @@ pub use self::{
     stream::{Members, PresenceEvent},
     tracker::Tracker,
 };
+pub(crate) use self::{
+    record::Record,
+    tracker::{Shown, ShownAs},
+};
 use crate::{
     codec::{DecodeError, bad_json},
     refs::Ref,
 };
-use serde::{Deserialize, de::Error as _};
+use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
@@ -45,7 +50,7 @@ pub const MAX_PENDING_BYTES: usize = 8 * 1024 * 1024;
 /// The members of one channel.
 #[derive(Debug, Default)]
 pub struct Presence {
-    members: BTreeMap<String, Vec<Meta>>,
+    members: ByKey,
     pending: VecDeque<Diff>,
     pending_bytes: usize,
     dropped: u64,
@@ -112,23 +117,46 @@ impl Presence {
     pub fn clear(&mut self) -> Vec<Change> {
         self.stage = Stage::Unwanted;
         self.forget_pending();
-        let members = std::mem::take(&mut self.members);
+        let members = std::mem::take(&mut self.members.0);
         members.into_iter().filter_map(|(key, metas)| Change::between(key, &metas, &[])).collect()
     }
 
     /// Everyone, by key.
     pub fn members(&self) -> impl Iterator<Item = (&str, &[Meta])> {
-        self.members.iter().map(|(key, metas)| (key.as_str(), metas.as_slice()))
+        self.members.0.iter().map(|(key, metas)| (key.as_str(), metas.as_slice()))
     }
 
     /// The instances of one member; none when it is not there.
     pub fn metas(&self, key: &str) -> &[Meta] {
-        self.members.get(key).map_or(&[], Vec::as_slice)
+        self.members.0.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the state of the current join has come.
     pub const fn is_synced(&self) -> bool {
         matches!(self.stage, Stage::Synced(_))
+    }
+
+    /// Whether presence was asked for.
+    const fn is_wanted(&self) -> bool {
+        !matches!(self.stage, Stage::Unwanted)
+    }
+
+    /// The diffs that wait, as one: of each instance the last word counts.
+    fn pending_as_one(&self) -> Diff {
+        let mut last: BTreeMap<(&str, &str), (&Meta, bool)> = BTreeMap::new();
+        for Diff { joins, leaves, .. } in &self.pending {
+            for (side, has_come) in [(joins, true), (leaves, false)] {
+                for (key, meta) in side.0.iter().flat_map(|(key, metas)| metas.iter().map(move |meta| (key, meta))) {
+                    last.insert((key, meta.phx_ref()), (meta, has_come));
+                }
+            }
+        }
+        let mut one = Diff { joins: ByKey::default(), leaves: ByKey::default(), size_bytes: 0 };
+        for ((key, _), (meta, has_come)) in last {
+            let side = if has_come { &mut one.joins } else { &mut one.leaves };
+            side.0.entry(key.to_owned()).or_default().push(meta.clone());
+        }
+        one
     }
 
     /// How many diffs wait for the state.
@@ -151,7 +179,7 @@ impl Presence {
             let gone = held.iter().filter(|meta| !stay.contains(meta.phx_ref())).cloned().collect();
             (key.clone(), gone)
         };
-        let leaves = ByKey(self.members.iter().map(gone).collect());
+        let leaves = ByKey(self.members.0.iter().map(gone).collect());
         Diff { joins, leaves, size_bytes: 0 }
     }
 
@@ -162,7 +190,7 @@ impl Presence {
         let mut changes = Vec::new();
         for key in keys {
             let (joined, left) = (joins.remove(&key).unwrap_or_default(), leaves.remove(&key).unwrap_or_default());
-            let before = self.members.remove(&key).unwrap_or_default();
+            let before = self.members.0.remove(&key).unwrap_or_default();
             let replaced = refs(&joined);
             let mut now: Vec<Meta> = before.iter().filter(|meta| !replaced.contains(meta.phx_ref())).cloned().collect();
             now.extend(joined.iter().cloned());
@@ -170,7 +198,7 @@ impl Presence {
             now.retain(|meta| !gone.contains(meta.phx_ref()));
             changes.extend(Change::between(key.clone(), &before, &now));
             if !now.is_empty() {
-                self.members.insert(key, now);
+                self.members.0.insert(key, now);
             }
         }
         changes
@@ -298,10 +326,11 @@ impl State {
 }
 
 /// The payload of a `presence_diff`: who came and who went.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Diff {
     joins: ByKey,
     leaves: ByKey,
+    #[serde(skip)]
     size_bytes: usize,
 }
 
@@ -336,6 +365,20 @@ impl<'de> Deserialize<'de> for ByKey {
         }
         let members = BTreeMap::<String, Member>::deserialize(deserializer)?;
         Ok(Self(members.into_iter().map(|(key, Member { metas })| (key, distinct(metas))).collect()))
+    }
+}
+
+impl Serialize for ByKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Member<'a> {
+            metas: Vec<&'a RawValue>,
+        }
+        let members = self.0.iter();
+        serializer.collect_map(members.map(|(key, metas)| {
+            let metas = metas.iter().map(|meta| &*meta.raw).collect();
+            (key, Member { metas })
+        }))
     }
 }
 

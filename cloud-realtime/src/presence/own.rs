@@ -1,9 +1,9 @@
 //! What this member tells about itself: a wanted state that the server is kept in step with.
 //!
 //! ```text
-//! want, unwant ─┐
-//! joined, left ─┼─► OwnPresence ─► next(now): Send(call) | Wait(time) | Settled
-//! answered ─────┘     at most 5 calls in 30 s; of what waits only the newest is sent
+//! want, unwant ────┐
+//! joined, left ────┼─► OwnPresence ─► next(now): Send(call) | Wait(time) | Settled
+//! failed, too_large┘     at most 5 calls in 30 s; of what waits only the newest is sent
 //! ```
 //! The server forgets a member with its connection, so after each join the wanted state is sent again
 //! (R2, R11). The sixth call within the window would close the channel: it waits here instead, and what
@@ -29,6 +29,8 @@ pub struct OwnPresence {
     wanted: Option<Told>,
     /// What the server has, as far as calls were sent on this join.
     sent: Option<Told>,
+    /// What closed the channel when it was told.
+    too_large: Option<Told>,
     is_joined: bool,
     /// No call before this, after one that failed.
     not_before: Option<Duration>,
@@ -144,22 +146,34 @@ impl OwnPresence {
         (self.sent, self.not_before) = (None, Some(now.saturating_add(AFTER_FAILURE)));
     }
 
+    /// The server closes the channel over what was told last: it is not told again, also not after the next join. Another
+    /// wish is a new chance.
+    pub fn too_large(&mut self) {
+        self.too_large.clone_from(&self.sent);
+    }
+
+    /// From when on [`Self::next`] has something to send; `None` when it has nothing.
+    pub fn due(&self) -> Option<Duration> {
+        let is_told = self.wanted == self.sent || (self.wanted.is_some() && self.wanted == self.too_large);
+        if !self.is_joined || is_told {
+            return None;
+        }
+        let oldest = self.calls.front().filter(|_| self.calls.len() >= MAX_CALLS);
+        let budget = oldest.map_or(Duration::ZERO, |at| at.saturating_add(WINDOW));
+        Some(budget.max(self.not_before.unwrap_or_default()))
+    }
+
     /// What to do at `now`, on a clock that never steps back. Ask after each change of anything, and when
     /// a wait is over.
     pub fn next(&mut self, now: Duration) -> Next {
-        if !self.is_joined || self.wanted == self.sent {
-            return Next::Settled;
-        }
-        if let Some(wait) = self.not_before.map(|at| at.saturating_sub(now)).filter(|wait| !wait.is_zero()) {
-            return Next::Wait(wait);
-        }
-        while self.calls.front().is_some_and(|at| now.saturating_sub(*at) >= WINDOW) {
-            self.calls.pop_front();
-        }
-        if let Some(oldest) = self.calls.front().filter(|_| self.calls.len() >= MAX_CALLS) {
-            return Next::Wait(WINDOW.saturating_sub(now.saturating_sub(*oldest)));
+        let Some(due) = self.due() else { return Next::Settled };
+        if due > now {
+            return Next::Wait(due - now);
         }
         self.calls.push_back(now);
+        if self.calls.len() > MAX_CALLS {
+            self.calls.pop_front();
+        }
         self.sent.clone_from(&self.wanted);
         Next::Send(match &self.wanted {
             Some(Told(raw)) => Call::Track(Content::Json(std::borrow::Cow::Owned(raw.clone()))),
@@ -243,6 +257,20 @@ mod tests {
         own.failed(secs(12));
         own.joined();
         assert!(payload(&own.next(secs(12))).is_some(), "a new join is a new chance");
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_told_again_and_anything_else_is() {
+        let mut own = joined();
+        own.want(&json!({"s": "large"})).unwrap();
+        assert!(payload(&own.next(secs(0))).is_some());
+        own.too_large();
+        own.joined();
+        assert_eq!(own.next(secs(1)), Next::Settled);
+        own.want(&json!({"s": "small"})).unwrap();
+        assert!(payload(&own.next(secs(2))).is_some());
+        own.joined();
+        assert!(payload(&own.next(secs(3))).is_some());
     }
 
     #[test]

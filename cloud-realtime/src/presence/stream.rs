@@ -1,7 +1,8 @@
 //! The members of a channel as they come, change and go, typed.
 //!
-//! [`ChannelEvent`] → [`Roster`] → [`PresenceEvent`]. Make it right after the channel: the server tells who
-//! is there once per join, and only a listener from before the join hears it.
+//! [`ChannelEvent`] → [`Roster`] → [`PresenceEvent`]. The server tells who is there once per join; the channel keeps it and
+//! tells it again to a listener that comes late or has lost messages, so the roster is right whenever
+//! [`PresenceEvent::Synced`] has come.
 use std::collections::VecDeque;
 
 use serde::de::DeserializeOwned;
@@ -21,7 +22,7 @@ use crate::{
 pub enum PresenceEvent<T> {
     /// A member came, changed or went.
     Update(Update<T>),
-    /// Everyone who was there at the join has been told. Once per join.
+    /// Everyone who is there has been told. Once per join, and again after messages were lost.
     Synced,
     /// Whether updates can be trusted to come. Members stay as they were until the next [`Self::Synced`].
     Continuity(Continuity),
@@ -40,8 +41,7 @@ pub struct Members<T> {
 }
 
 impl<T: DeserializeOwned + Clone> Members<T> {
-    /// Listens for the members of `channel`. The server tells who is there once, right after the join: whoever may come
-    /// later than that uses [`ChannelBuilder::listen`](crate::channel::ChannelBuilder::listen) and [`Self::new`].
+    /// Listens for the members of `channel`. May come at any time.
     pub fn of(channel: &Channel) -> Self {
         Self::new(channel.events())
     }
@@ -150,3 +150,7 @@ mod tests {
         assert_eq!(told(message("presence_state", &one("R3"))), ["-l", "synced"]);
     }
 }
+
+#[cfg(test)]
+#[path = "lag_tests.rs"]
+mod lag_tests;

@@ -149,13 +149,13 @@ impl RealtimeBuilder {
     /// Outside a Tokio runtime.
     pub fn open(self) -> Realtime {
         let (commands, asked) = mpsc::channel(MAX_COMMANDS);
-        let dropped = Arc::new(Notify::new());
+        let nudge = Arc::new(Notify::new());
         let (intent, intents) = watch::channel(Intent { connected: true, restarts: 0, wakes: 0, sessions: 0 });
         let (told, status) = watch::channel(Status::default());
         let tasks = Tasks::new();
         let clock = self.client.clock().clone();
-        let ears = Ears { stop: tasks.stop_signal(), asked, dropped: Arc::clone(&dropped), intents };
+        let ears = Ears { stop: tasks.stop_signal(), asked, nudge: Arc::clone(&nudge), intents };
         tasks.spawn(Supervisor::new(self, told).run(ears));
-        Realtime(Arc::new(Inner { commands, dropped, intent, status, channels: AtomicU64::new(1), tasks, clock }))
+        Realtime(Arc::new(Inner { commands, nudge, intent, status, channels: AtomicU64::new(1), tasks, clock }))
     }
 }

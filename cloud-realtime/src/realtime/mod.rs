@@ -35,7 +35,7 @@ pub struct Realtime(Arc<Inner>);
 
 struct Inner {
     commands: mpsc::Sender<Command>,
-    dropped: Arc<Notify>,
+    nudge: Arc<Notify>,
     intent: watch::Sender<Intent>,
     status: watch::Receiver<Status>,
     channels: AtomicU64,
@@ -119,9 +119,10 @@ impl Realtime {
         &self.0.commands
     }
 
-    /// Wakes the supervisor, which then looks for channels without a handle.
-    pub(crate) fn dropped(&self) -> &Notify {
-        &self.0.dropped
+    /// Has the supervisor look at what handles have left beside their channels: that nobody wants them any more, or what
+    /// is to be shown of this member.
+    pub(crate) fn nudge(&self) {
+        self.0.nudge.notify_one();
     }
 }
 

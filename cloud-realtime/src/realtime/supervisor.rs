@@ -39,7 +39,7 @@ const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 pub(super) struct Ears {
     pub(super) stop: CancellationToken,
     pub(super) asked: mpsc::Receiver<Command>,
-    pub(super) dropped: Arc<Notify>,
+    pub(super) nudge: Arc<Notify>,
     pub(super) intents: watch::Receiver<Intent>,
 }
 
@@ -56,7 +56,7 @@ enum Woken {
     Stopped,
     Done(Done),
     Intent,
-    Dropped,
+    Nudged,
     Asked(Command),
     Received(Result<Received, SocketError>),
     Time,
@@ -96,7 +96,7 @@ impl Supervisor {
                     self.live.intent(intent, new);
                     intent = new;
                 }
-                Woken::Dropped => self.live.sweep(),
+                Woken::Nudged => self.live.sweep(),
                 Woken::Asked(command) => self.live.command(command),
                 Woken::Received(received) => {
                     self.live.received(received);
@@ -151,7 +151,7 @@ impl Supervisor {
             () = ears.stop.cancelled() => Woken::Stopped,
             done = jobs.next() => Woken::Done(done),
             Ok(()) = ears.intents.changed() => Woken::Intent,
-            () = ears.dropped.notified() => Woken::Dropped,
+            () = ears.nudge.notified() => Woken::Nudged,
             received = receive(&mut live.socket), if !request_waits => Woken::Received(received),
             Some(command) = ears.asked.recv() => Woken::Asked(command),
             () = expire(timer) => Woken::Time,

@@ -80,6 +80,8 @@ impl ChannelSet {
             core.joined_as = newest;
             out.push(Effect::SendToken { id, join_ref, reference: now.refs.next() });
         }
+        core.telling.joined();
+        core.tell_own(now, out);
         if let Some(push) = core.after_join.clone() {
             let envelope = push.into_envelope(core.topic.as_str().to_owned());
             let envelope = envelope.with_ref(now.refs.next()).with_join_ref(join_ref);

@@ -10,6 +10,7 @@
 //! anew, so the joined set becomes the wanted set again after whatever happened (R2). Each instance of a channel is
 //! named by the ref of its join; what comes for another instance is dropped (R4).
 mod join;
+mod presence;
 mod push;
 mod receive;
 mod refusal;
@@ -79,6 +80,8 @@ struct Core {
     topic: Topic,
     params: Params,
     after_join: Option<Push>,
+    /// What the server is to show of this member.
+    telling: presence::Telling,
     /// Whether a handle still wants it.
     wanted: bool,
     phase: Phase,
@@ -121,6 +124,8 @@ pub(crate) enum Effect {
     Send { envelope: Envelope<'static>, push: Option<u64> },
     /// A push is over.
     Settle { push: u64, outcome: Outcome },
+    /// The server took what this member tells about itself, or did not.
+    Shown { id: u64, refusal: Option<Error> },
     /// Tell the listeners of a channel.
     Tell { id: u64, event: ChannelEvent },
     /// Show what a channel is doing.
@@ -291,7 +296,7 @@ impl ChannelSet {
             Phase::Waiting { .. } if !self.open || full || left.contains(&&core.topic) => None,
             Phase::Waiting { until } => Some(until.max(slot)),
             Phase::Joining { until, .. } | Phase::Leaving { until, .. } => Some(until),
-            Phase::Joined { until, .. } => until,
+            Phase::Joined { until, .. } => until.into_iter().chain(core.telling.due()).min(),
             Phase::Asking | Phase::Refused { .. } => None,
         };
         let channels = self.channels.values().filter_map(due);
@@ -302,6 +307,7 @@ impl ChannelSet {
     pub(crate) fn tick(&mut self, now: Now<'_>, out: &mut Vec<Effect>) {
         self.expire_pushes(now, out);
         self.expire_phases(now, out);
+        self.tell_presence(now, out);
         self.take_turns(now, out);
         self.check_token(now, out);
         self.tell_summary(out);
@@ -350,6 +356,7 @@ impl Core {
             topic,
             params,
             after_join: None,
+            telling: presence::Telling::default(),
             wanted: true,
             phase: Phase::Waiting { until: at },
             failures: 0,

@@ -64,7 +64,7 @@ impl ChannelSet {
             // An answer that cannot be read is an answer all the same: nobody should wait for it.
             _ => Reply::new("unreadable", Content::null()),
         };
-        if self.answered(reference, &reply, out) {
+        if self.answered(reference, &reply, out) || self.presence_answered(reference, &reply, now, out) {
             self.unmatched(envelope, &reply, now, out);
             return Heard::Handled;
         }
@@ -142,7 +142,12 @@ impl ChannelSet {
                 }
                 core.break_off(id, GapCause::Database, out);
             }
-            News::Closing(class, words) => core.closing = Some((class, words)),
+            News::Closing(class, words) => {
+                self.blame_presence(id, &words, out);
+                if let Some(core) = self.channels.get_mut(&id) {
+                    core.closing = Some((class, words));
+                }
+            }
             News::Subscribed | News::Other => {}
         }
     }

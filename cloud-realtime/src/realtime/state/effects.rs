@@ -4,6 +4,7 @@ use cloud_client::Error;
 use super::{super::jobs::Jobs, Live, Out};
 use crate::{
     channel::{
+        ChannelEvent,
         command::Waiter,
         set::{self, ChannelSet, Outcome},
     },
@@ -93,8 +94,17 @@ impl Live {
                     waiter.fail(error);
                 }
             }
+            set::Effect::Shown { id, refusal } => {
+                if let Some(shared) = self.handles.get(&id) {
+                    shared.shown.answered(refusal);
+                }
+            }
             set::Effect::Tell { id, event } => {
                 if let Some(shared) = self.handles.get(&id) {
+                    if let ChannelEvent::Joined(joined) = &event {
+                        let has_presence = self.set.params(id).is_some_and(|(_, params)| params.has_presence());
+                        shared.listeners.joining(joined.join_ref, has_presence);
+                    }
                     shared.listeners.tell(event);
                 }
             }

@@ -34,7 +34,7 @@ use crate::{
     connection::{self, Connection, Event, Now},
     credentials::Credentials,
     event,
-    message::Message,
+    presence::ShownAs,
     refs::Refs,
     socket::{Frame, Received, Socket, SocketError},
     status::{ChannelState, Status},
@@ -195,8 +195,14 @@ impl Live {
         }
     }
 
-    /// Leaves the channels whose last handle is gone.
+    /// Looks at what handles have left beside their channels: a wish for the own presence, or that nobody wants the channel
+    /// any more.
     pub(super) fn sweep(&mut self) {
+        let wishes: Vec<(u64, ShownAs)> =
+            self.handles.values().filter_map(|shared| Some((shared.id, shared.shown.new_wish()?))).collect();
+        for (id, wish) in wishes {
+            self.set(|set, now, out| set.show(id, wish, now, out));
+        }
         let abandoned = |shared: &Shared| shared.abandoned.load(Ordering::Acquire);
         let ids: Vec<u64> = self.handles.values().filter(|shared| abandoned(shared)).map(|shared| shared.id).collect();
         for id in ids {
@@ -285,7 +291,7 @@ impl Live {
             && let Some(shared) = self.handles.get(&id)
         {
             // Whatever the message itself caused is told before it: none of that is about messages.
-            shared.listeners.tell_message(|| Message::new(envelope));
+            shared.listeners.hear(envelope);
         }
     }
 

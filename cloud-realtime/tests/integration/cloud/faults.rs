@@ -31,7 +31,7 @@ impl Story {
         let paths = Paths::of(&rows, &ada);
         let room = open(&realtime, "room", JoinConfig::new().presence("ada")).await;
         let members = Members::of(&room);
-        let tracker = Tracker::of(&room, ada.clock());
+        let tracker = Tracker::of(&room);
         tracker.track(&json!({ "at": "desk" })).unwrap();
         let private = open(&realtime, &format!("workspace-{}", place.workspace()), JoinConfig::new().private()).await;
         let mut story =

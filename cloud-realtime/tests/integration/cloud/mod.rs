@@ -135,10 +135,6 @@ impl Person {
         Realtime::builder(&self.live)
     }
 
-    fn clock(&self) -> &SharedClock {
-        self.live.clock()
-    }
-
     async fn write(&self, workspace: &str, path: &str) {
         let row = json!({ "workspace_id": workspace, "file_path": path, "storage_path": path, "file_size": i64::MAX });
         self.client.table("workspace_files").insert(&row).send().await.unwrap();

@@ -45,10 +45,10 @@ async fn r11_members_come_change_and_go_and_are_told_again_after_a_cut() {
     let mut members = Seen::of(&watching);
     live(&watching).await;
 
-    let first = Tracker::of(&at_desk, ada.clock());
+    let first = Tracker::of(&at_desk);
     first.track(&json!({ "at": "desk" })).unwrap();
     until(&mut members, &[("ada", &["desk"])]).await;
-    let second = Tracker::of(&on_phone, ada.clock());
+    let second = Tracker::of(&on_phone);
     second.track(&json!({ "at": "phone" })).unwrap();
     let updates = until(&mut members, &[("ada", &["desk", "phone"])]).await;
     assert_eq!(
@@ -90,7 +90,7 @@ async fn r11_a_tracker_goes_on_telling_after_the_database_feed_of_its_channel_br
     let config = JoinConfig::new().presence("ada").changes(files(RowEvent::INSERT));
     let channel = open(&realtime, "room", config).await;
     let mut members = Seen::of(&channel);
-    let tracker = Tracker::of(&channel, ada.clock());
+    let tracker = Tracker::of(&channel);
     tracker.track(&json!({ "at": "desk" })).unwrap();
     until(&mut members, &[("ada", &["desk"])]).await;
     live(&channel).await;
@@ -108,7 +108,7 @@ async fn who_listens_from_before_the_join_hears_who_is_there_however_late_it_rea
     let (ada, grace) = (place.ada().await, place.grace().await);
     let (first, second) = (ada.builder().open(), grace.builder().open());
     let there = open(&first, "room", JoinConfig::new().presence("ada")).await;
-    let tracker = Tracker::of(&there, ada.clock());
+    let tracker = Tracker::of(&there);
     tracker.track(&json!({ "at": "desk" })).unwrap();
     until(
         &mut Seen::of(&open(&ada.builder().open(), "room", JoinConfig::new().presence("")).await),

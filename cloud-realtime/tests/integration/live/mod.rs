@@ -2,6 +2,7 @@
 
 mod fragments;
 mod phoenix;
+mod presence;
 mod supabase;
 mod ticket;
 mod time;
