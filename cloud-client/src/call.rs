@@ -64,6 +64,7 @@ impl Call {
             Service::Storage => "/storage/v1",
             Service::Functions => "/functions/v1",
             Service::Realtime => "/realtime/v1",
+            Service::Host => "",
         };
         // Room for what is usual: growing step by step costs more than building.
         let (mut path, mut operation) = (String::with_capacity(64), String::with_capacity(64));

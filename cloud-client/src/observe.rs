@@ -103,6 +103,7 @@ fn name(service: Service) -> &'static str {
         Service::Storage => "storage",
         Service::Functions => "functions",
         Service::Realtime => "realtime",
+        Service::Host => "host",
     }
 }
 

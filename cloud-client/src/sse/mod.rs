@@ -15,11 +15,11 @@ use std::{
 };
 
 use futures::{Stream, StreamExt, future::BoxFuture};
-use http::header;
+use http::{HeaderValue, StatusCode, header};
 
 use crate::{
-    Error,
-    call::Opened,
+    Client, Error,
+    call::{Call, Opened},
     clock::SharedClock,
     error::codes::{IDLE, INTERCEPTED, TOO_LARGE, UNREADABLE},
     transport::Body,
@@ -104,6 +104,27 @@ impl SseStream {
     /// The server's id of the request behind this stream.
     pub fn request_id(&self) -> &str {
         &self.request_id
+    }
+}
+
+impl Client {
+    /// Opens the event stream that `call`, usually a `GET`, asks for; `None` when the server says that nothing will come
+    /// any more (204).
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::send`], and `net.unreadable` for an answer that is no event stream; later ones come out of the stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future, or later the stream, closes the request.
+    pub async fn events(&self, call: Call, limits: Limits) -> Result<Option<SseStream>, Error> {
+        let call = call.header(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let opened = self.open(call).await?;
+        if opened.status == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        SseStream::open(opened, self.clock().clone(), limits).map(Some)
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Service {
     Functions,
     /// Realtime's HTTP interface under `/realtime/v1`.
     Realtime,
+    /// The host's own endpoints below the cloud's address: plain statuses, as RFC 9110 has them.
+    Host,
 }
 
 /// One answer as the classifier sees it.
@@ -118,7 +120,7 @@ pub fn is_token_refusal(service: Service, status: u16, headers: &HeaderMap, body
         // Storage answers 400 for nearly everything and puts the truth into the body.
         (Service::Storage, 400 | 401 | 403) => speaks_of_token(&storage_message(body)),
         // One answer for every sort of bad token.
-        (Service::Realtime, 401) => true,
+        (Service::Realtime | Service::Host, 401) => true,
         _ => false,
     }
 }
@@ -140,6 +142,7 @@ pub(crate) fn classify(answer: Answer<'_>, now: SystemTime) -> Error {
         Service::Storage => storage(status, parsed.as_ref(), body),
         Service::Realtime if status == StatusCode::UNAUTHORIZED => codes::TOKEN_REFUSED,
         Service::Realtime => by_status(status, None),
+        Service::Host => by_status(status, parsed.as_ref()),
     });
 
     let mut error = Error::new(code).with_status(status.as_u16());
