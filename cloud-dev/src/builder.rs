@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use crate::{
     cloud::Settings,
     faults::Random,
+    feed::FeedOptions,
     gotrue::settings::{AuthFeature, AuthSettings, OidcProvider},
     realtime::RealtimeOptions,
     running::Running,
@@ -43,6 +44,7 @@ impl CloudDev {
             heed_fault_header: false,
             random_faults: None,
             realtime: RealtimeOptions::default(),
+            feed: None,
             settings: Settings {
                 access_token_lifetime: Duration::from_secs(3600),
                 refresh_reuse_interval: Duration::from_secs(10),
@@ -72,6 +74,7 @@ pub struct Builder {
     pub(crate) heed_fault_header: bool,
     pub(crate) random_faults: Option<Random>,
     pub(crate) realtime: RealtimeOptions,
+    pub(crate) feed: Option<FeedOptions>,
     pub(crate) settings: Settings,
     pub(crate) auth: AuthSettings,
 }
@@ -268,6 +271,12 @@ impl Builder {
     /// What live connections are like. Default: [`RealtimeOptions::default`].
     pub fn realtime(mut self, options: RealtimeOptions) -> Self {
         self.realtime = options;
+        self
+    }
+
+    /// Serves a feed with replay under `/feed/v1/`: channels, event streams and pages. Default: there is none.
+    pub fn feed(mut self, options: FeedOptions) -> Self {
+        self.feed = Some(options);
         self
     }
 

@@ -20,6 +20,7 @@ use crate::{
         jwt::{self, JwtError},
     },
     faults::Faults,
+    feed::Feed,
     functions::upstream::Upstream,
     gotrue::Auth,
     keys::Keys,
@@ -60,6 +61,13 @@ pub(crate) struct Upstreams {
     pub(crate) tables: Option<RestUpstream>,
 }
 
+/// The services that hold connections open.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) realtime: Arc<Realtime>,
+    pub(crate) feed: Option<Arc<Feed>>,
+}
+
 /// The state shared by all handlers of one server.
 #[derive(Debug)]
 pub(crate) struct Cloud {
@@ -73,6 +81,7 @@ pub(crate) struct Cloud {
     pub(crate) rest_upstream: Option<RestUpstream>,
     pub(crate) storage: Store,
     pub(crate) realtime: Arc<Realtime>,
+    pub(crate) feed: Option<Arc<Feed>>,
     /// `http://127.0.0.1:<port>`, set once the port is known.
     pub(crate) url: OnceLock<String>,
     generation: AtomicU64,
@@ -88,8 +97,9 @@ impl Cloud {
         faults: Faults,
         network: Network,
         upstreams: Upstreams,
-        realtime: Arc<Realtime>,
+        live: Live,
     ) -> Self {
+        let Live { realtime, feed } = live;
         let Upstreams { ai: upstream, tables: rest_upstream } = upstreams;
         let (url, generation, skew) = (OnceLock::new(), AtomicU64::new(0), AtomicI64::new(0));
         let auth = Arc::new(auth);
@@ -106,6 +116,7 @@ impl Cloud {
             rest_upstream,
             storage,
             realtime,
+            feed,
             url,
             generation,
             skew,

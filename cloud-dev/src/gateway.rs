@@ -27,7 +27,7 @@ use serde_json::json;
 use crate::{
     cloud::Cloud,
     faults::{Action, Answer},
-    gotrue,
+    feed, gotrue,
     network::Connection,
     realtime, storage,
 };
@@ -134,7 +134,7 @@ async fn keyed(cloud: &Cloud, request: Request, next: Next) -> Response {
 /// realtime service, which refuses in its own words.
 fn may_come_without_key(request: &Request) -> bool {
     let path = request.uri().path();
-    if [realtime::UPGRADE_PATH, realtime::PLAIN_PATH].contains(&path) {
+    if [realtime::UPGRADE_PATH, realtime::PLAIN_PATH, feed::SOCKET_PATH].contains(&path) {
         return true;
     }
     let is_openai = path.starts_with(OPENAI) && request.headers().contains_key(AUTHORIZATION);

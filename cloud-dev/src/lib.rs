@@ -26,6 +26,7 @@
 //! | [`Running`]     | address, keys, and the handle that steers it in a test      |
 //! | [`Fault`]       | one failure to show to matching requests                    |
 //! | [`RealtimeOptions`], [`RealtimeControl`] | live connections: what they are like, and what a test does to them |
+//! | [`FeedOptions`], [`FeedControl`] | a feed with replay, as a service of the host's own would be |
 //! | [`Mail`]        | a mail the cloud would have sent, with its code and link    |
 //! | [`OidcProvider`]| a real provider that people may sign in through             |
 //! | [`AuthFeature`] | what can be switched off                                    |
@@ -40,11 +41,13 @@
 //! | `/storage/v1/`   | buckets and objects; `workspace-files` keeps `{workspace_id}/…` for its members |
 //! | `/functions/v1/` | agents and the AI proxy                                                         |
 //! | `/realtime/v1/`  | live connections: Phoenix channels; also at `/socket/websocket`                 |
+//! | `/feed/v1/`      | a feed with replay: channels, event streams and pages; off by default           |
 
 mod builder;
 mod cloud;
 pub(crate) mod core;
 mod faults;
+mod feed;
 mod functions;
 mod gateway;
 mod gotrue;
@@ -62,6 +65,7 @@ mod storage;
 pub use crate::{
     builder::{Builder, CloudDev},
     faults::Fault,
+    feed::{FeedControl, FeedOptions},
     gotrue::{
         mail::Mail,
         session::refresh::Refreshes,

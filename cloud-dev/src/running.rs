@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cloud::Cloud,
     faults::Fault,
+    feed::FeedControl,
     gotrue::{
         account::User,
         mail::Mail,
@@ -192,6 +193,11 @@ impl Running {
         RealtimeControl::new(&self.cloud)
     }
 
+    /// Steers the feed; `None` where [`Builder::feed`](crate::Builder::feed) did not ask for one.
+    pub fn feed(&self) -> Option<FeedControl> {
+        self.cloud.feed.clone().map(FeedControl)
+    }
+
     /// How many requests came for paths that begin with `path_prefix`, whatever became of them.
     pub fn requests(&self, path_prefix: &str) -> u64 {
         self.cloud.faults.requests(path_prefix)
@@ -214,7 +220,7 @@ impl Running {
     /// Dropping this future stops the cloud without waiting.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
-        let sockets = self.cloud.realtime.end();
+        let (sockets, readers) = (self.cloud.realtime.end(), self.cloud.feed.as_ref().map(|feed| feed.end()));
         let closed = self.cloud.db.closed();
         if let Some(mut task) = self.task.take()
             && timeout(GRACE, &mut task).await.is_err()
@@ -224,6 +230,9 @@ impl Running {
             task.abort();
         }
         let _ = timeout(GRACE, sockets).await;
+        if let Some(readers) = readers {
+            let _ = timeout(GRACE, readers).await;
+        }
         drop(self); // the last handle of the database, once the connections are gone
         let _ = timeout(CLOSE, closed).await;
     }
@@ -246,6 +255,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
         drop(self.cloud.realtime.end());
+        drop(self.cloud.feed.as_ref().map(|feed| feed.end()));
         self.cloud.network.close();
         if let Some(task) = self.task.take() {
             task.abort();

@@ -21,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     builder::Builder,
-    cloud::{self, Cloud, Data, Upstreams},
+    cloud::{self, Cloud, Data, Live, Upstreams},
     core::{
         db::{self, Db, OpenError},
         schema,
     },
     faults::Faults,
+    feed::Feed,
     functions::{self, upstream::Upstream},
     gateway,
     gotrue::{self, Auth},
@@ -130,9 +131,10 @@ pub(crate) async fn start(options: Builder) -> Result<Running, StartError> {
     let demo = Demo::new();
     prepare(&data, &demo).await?;
     let faults = Faults::new(options.heed_fault_header, options.random_faults);
-    let realtime = Arc::new(Realtime::new(options.realtime));
+    let feed = options.feed.map(Feed::new).map(Arc::new);
+    let live = Live { realtime: Arc::new(Realtime::new(options.realtime)), feed };
     let upstreams = Upstreams { ai: upstream, tables: rest_upstream };
-    let cloud = Arc::new(Cloud::new(data, options.settings, auth, faults, network, upstreams, realtime));
+    let cloud = Arc::new(Cloud::new(data, options.settings, auth, faults, network, upstreams, live));
     realtime::start(&cloud).await.map_err(|source| StartError::Database { source: source.into() })?;
     let url = cloud.url.get_or_init(|| format!("http://{address}")).clone();
 
@@ -163,6 +165,7 @@ fn router(cloud: Arc<Cloud>) -> Router {
         .route(realtime::BATCH[1], post(realtime::batch))
         .route(realtime::SINGLE[0], post(realtime::single))
         .route(realtime::SINGLE[1], post(realtime::single))
+        .merge(Feed::routes())
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(Arc::clone(&cloud), gateway::gateway))
         .with_state(cloud)
