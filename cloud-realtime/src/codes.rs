@@ -1,7 +1,9 @@
 //! The codes that this crate gives, beside those of `cloud-client`.
 use cloud_client::{
     ErrorCode,
-    ErrorKind::{Config, Conflict, Forbidden, InvalidInput, Network, RateLimited, Server, Timeout, Unauthenticated},
+    ErrorKind::{
+        Config, Conflict, Forbidden, InvalidInput, Network, Protocol, RateLimited, Server, Timeout, Unauthenticated,
+    },
 };
 
 const BY_ITSELF: &str = "It is tried again by itself; polling goes on meanwhile.";
@@ -129,6 +131,13 @@ pub const BROADCAST_REFUSED: ErrorCode = ErrorCode::new(
     InvalidInput,
     "The cloud did not take the broadcast",
     "Check its topic and event; the detail holds the cloud's words.",
+);
+/// A feed whose first page claims to be too old to begin with.
+pub const FEED_BROKEN: ErrorCode = ErrorCode::new(
+    "realtime.feed_broken",
+    Protocol,
+    "The cloud cannot say where this feed begins",
+    "Report it to whoever runs the cloud; the feed can be opened again.",
 );
 /// A presence that the server did not take.
 pub const PRESENCE_REFUSED: ErrorCode = ErrorCode::new(

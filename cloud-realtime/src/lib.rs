@@ -52,7 +52,7 @@
 //! | [`codec`]    | frames to envelopes and back, protocol versions 1.0.0 and 2.0.0          |
 //! | [`join`]     | what a channel asks for when it joins, and the token that goes along     |
 //! | [`presence`] | who is there: a fold of one state and its diffs                          |
-//! | [`resume`]   | going on from a cursor, on servers that replay                            |
+//! | [`feed`]     | one sequence over channels, event streams and polling, from a position on |
 //! | [`topic`]    | topic names and their prefix                                             |
 //! | [`refs`]     | the counter that ties replies to requests                                |
 //! | [`event`]    | the names that the protocol keeps for itself                             |
@@ -67,12 +67,12 @@ mod connection;
 pub mod continuity;
 pub mod credentials;
 pub mod event;
+pub mod feed;
 pub mod join;
 pub mod message;
 pub mod presence;
 pub mod realtime;
 pub mod refs;
-pub mod resume;
 pub mod socket;
 pub mod status;
 #[cfg(any(test, feature = "testing"))]

@@ -1,12 +1,12 @@
 //! Rows of the workspace as they change: each is a hint to the sync, and some are news for people.
 //!
-//! [`ChannelEvent`] → one [`Feed`] for each table → hint, event. A break in the channel takes the liveness back, so that
+//! [`ChannelEvent`] → one [`ChangesFold`] for each table → hint, event. A break in the channel takes the liveness back, so that
 //! polling takes over; its end asks for a pull of everything (R1). Row security decides which rows come, since `messages`
 //! does not say which workspace it belongs to.
 use cloud_client::events::{Heard, Listener};
 use cloud_realtime::{
     ChannelEvent, Events,
-    changes::{Change, ChangesEvent, Condition, Feed, Filter},
+    changes::{Change, ChangesEvent, ChangesFold, Condition, Filter},
     continuity::Continuity,
     join::{ChangesRequest, JoinConfig, RowEvent},
 };
@@ -70,7 +70,7 @@ pub(super) fn config(workspace: &str) -> JoinConfig {
 /// Until the channel is left or the workspace is let go of.
 pub(super) async fn run(shared: Shared, events: Events, engine: Engine) {
     let Requests { messages, state, agents } = Requests::of(shared.workspace.id());
-    let feeds = (Feed::new(&messages), Feed::new(&state), Feed::new(&agents));
+    let feeds = (ChangesFold::new(&messages), ChangesFold::new(&state), ChangesFold::new(&agents));
     let stop = shared.stop.clone();
     let mut rows = Rows { shared, feeds, live: false, unpublished: false, strangers: None };
     // A hint that is cut short is found by the next regular sync.
@@ -93,7 +93,7 @@ const SYNCS: u8 = 2;
 
 struct Rows {
     shared: Shared,
-    feeds: (Feed, Feed, Feed),
+    feeds: (ChangesFold, ChangesFold, ChangesFold),
     /// Whether polling may step back.
     live: bool,
     /// The cloud took the join and does not publish what the sync needs.

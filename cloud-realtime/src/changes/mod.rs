@@ -26,7 +26,7 @@ pub use self::{
     filter::{Condition, Filter, FilterError, Is, MAX_IN_VALUES},
     payload::{Change, Column, Decoded, Reread, RowChange},
     row::RawRow,
-    stream::{Changes, ChangesEvent, Feed},
+    stream::{Changes, ChangesEvent, ChangesFold},
     text_values::from_text_values,
     value::{Bytea, Field, NotNumeric, Numeric},
 };

@@ -1,6 +1,6 @@
 //! The row changes of one request, typed, in the order in which they came.
 //!
-//! [`ChannelEvent`] → [`Feed::step`], pure: join answers bind the request to its id, messages become
+//! [`ChannelEvent`] → [`ChangesFold::step`], pure: join answers bind the request to its id, messages become
 //! typed items, all else passes as [`Continuity`] → [`Changes::next`]. One stream per request: several
 //! requests of one channel have a stream each, with a type each.
 use std::{
@@ -51,12 +51,12 @@ impl<T> ChangesEvent<T> {
 
 /// What one request makes of the events of its channel. Pure.
 #[derive(Clone, Debug)]
-pub struct Feed {
+pub struct ChangesFold {
     bindings: Bindings,
 }
 
-impl Feed {
-    /// The feed of `request`, not joined yet.
+impl ChangesFold {
+    /// The fold of `request`, not joined yet.
     pub fn new(request: &ChangesRequest) -> Self {
         Self { bindings: Bindings::new(std::slice::from_ref(request)) }
     }
@@ -135,14 +135,14 @@ impl Feed {
 #[must_use = "changes are read only when asked for"]
 pub struct Changes<T> {
     events: Events,
-    feed: Feed,
+    fold: ChangesFold,
     row: PhantomData<fn() -> T>,
 }
 
 impl<T: DeserializeOwned> Changes<T> {
     /// Listens for `request`, which has to be one of the channel's configuration.
     pub fn of(channel: &Channel, request: &ChangesRequest) -> Self {
-        Self { events: channel.events(), feed: Feed::new(request), row: PhantomData }
+        Self { events: channel.events(), fold: ChangesFold::new(request), row: PhantomData }
     }
 
     /// The next item; `None` when the channel was left.
@@ -153,7 +153,7 @@ impl<T: DeserializeOwned> Changes<T> {
     pub async fn next(&mut self) -> Option<ChangesEvent<T>> {
         loop {
             let event = self.events.next().await?;
-            if let Some(item) = self.feed.step(&event) {
+            if let Some(item) = self.fold.step(&event) {
                 return Some(item);
             }
         }
@@ -168,7 +168,7 @@ impl<T: DeserializeOwned> Stream for Changes<T> {
             let Some(event) = std::task::ready!(Pin::new(&mut self.events).poll_next(context)) else {
                 return Poll::Ready(None);
             };
-            if let Some(item) = self.feed.step(&event) {
+            if let Some(item) = self.fold.step(&event) {
                 return Poll::Ready(Some(item));
             }
         }

@@ -28,7 +28,7 @@ fn change(ids: &Value, kind: &str, record: &Value) -> ChannelEvent {
     ChannelEvent::Message(Message::new(Envelope::new("realtime:r", event::POSTGRES_CHANGES, content)))
 }
 
-fn told(feed: &mut Feed, event: &ChannelEvent) -> String {
+fn told(feed: &mut ChangesFold, event: &ChannelEvent) -> String {
     match feed.step::<Task>(event) {
         None => "nothing".to_owned(),
         Some(ChangesEvent::Change(change)) => format!("row {}", change.row.unwrap().id),
@@ -42,7 +42,7 @@ fn told(feed: &mut Feed, event: &ChannelEvent) -> String {
 
 #[test]
 fn r03_each_subscription_and_each_gap_is_told_between_the_rows() {
-    let mut feed = Feed::new(&request());
+    let mut feed = ChangesFold::new(&request());
     let events = [
         (joined(8), "nothing"),
         (ChannelEvent::Live, "live"),
@@ -62,7 +62,7 @@ fn r03_each_subscription_and_each_gap_is_told_between_the_rows() {
 
 #[test]
 fn r03_rows_go_on_after_the_database_feed_came_back_without_a_join() {
-    let mut feed = Feed::new(&request());
+    let mut feed = ChangesFold::new(&request());
     for (event, wanted) in [
         (joined(8), "nothing"),
         (ChannelEvent::Live, "live"),
@@ -76,7 +76,7 @@ fn r03_rows_go_on_after_the_database_feed_came_back_without_a_join() {
 
 #[test]
 fn what_is_for_another_request_is_not_told() {
-    let mut feed = Feed::new(&request());
+    let mut feed = ChangesFold::new(&request());
     told(&mut feed, &joined(8));
     for (ids, kind) in [(json!([7]), "INSERT"), (json!([]), "INSERT"), (json!([8]), "UPDATE")] {
         assert_eq!(told(&mut feed, &change(&ids, kind, &json!({"id": 1}))), "nothing", "{ids} {kind}");
@@ -87,7 +87,7 @@ fn what_is_for_another_request_is_not_told() {
 
 #[test]
 fn r04_ids_of_an_earlier_join_are_nobodys() {
-    let mut feed = Feed::new(&request());
+    let mut feed = ChangesFold::new(&request());
     told(&mut feed, &joined(8));
     told(&mut feed, &ChannelEvent::Gap(GapCause::Channel));
     assert_eq!(told(&mut feed, &change(&json!([8]), "INSERT", &json!({"id": 1}))), "nothing");
@@ -97,13 +97,13 @@ fn r04_ids_of_an_earlier_join_are_nobodys() {
 
 #[test]
 fn a_request_that_the_server_does_not_confirm_is_told() {
-    let mut feed = Feed::new(&ChangesRequest::table(RowEvent::ANY, "public", "nowhere"));
+    let mut feed = ChangesFold::new(&ChangesRequest::table(RowEvent::ANY, "public", "nowhere"));
     assert_eq!(told(&mut feed, &joined(8)), "unconfirmed");
 }
 
 #[test]
 fn a_row_of_another_shape_does_not_end_the_stream() {
-    let mut feed = Feed::new(&request());
+    let mut feed = ChangesFold::new(&request());
     told(&mut feed, &joined(8));
     assert_eq!(told(&mut feed, &change(&json!([8]), "INSERT", &json!({"id": "x"}))), "unreadable");
     let broken = Envelope::new("realtime:r", event::POSTGRES_CHANGES, Content::empty_object());

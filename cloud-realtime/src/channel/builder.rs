@@ -1,5 +1,8 @@
 //! What a channel asks for when it joins.
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use cloud_client::{Error, error::codes::CLOSED};
 use tokio::sync::{oneshot, watch};
@@ -10,7 +13,7 @@ use crate::{
 };
 
 /// A channel that is not open yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "nothing is joined before `open`"]
 pub struct ChannelBuilder {
     realtime: Realtime,
@@ -19,12 +22,24 @@ pub struct ChannelBuilder {
 }
 
 /// The payload of the join.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Params {
     /// Supabase: the configuration, and the session's token beside it.
     Supabase(JoinConfig),
     /// Plain Phoenix: as it is, without a token.
     Plain(Content<'static>),
+    /// The same, made anew for every join.
+    Made(Arc<dyn Fn() -> Content<'static> + Send + Sync>),
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Supabase(config) => f.debug_tuple("Supabase").field(config).finish(),
+            Self::Plain(payload) => f.debug_tuple("Plain").field(payload).finish(),
+            Self::Made(_) => f.write_str("Made"),
+        }
+    }
 }
 
 impl Params {
@@ -61,6 +76,13 @@ impl ChannelBuilder {
     /// Joins a channel of a plain Phoenix server with this payload. No token is put into it.
     pub fn params(mut self, payload: Content<'static>) -> Self {
         self.params = Params::Plain(payload);
+        self
+    }
+
+    /// As [`Self::params`], with a payload that is made anew for every join, such as one that asks for what comes after
+    /// the present position. `make` runs in the task of the connection: it must not block.
+    pub fn params_with(mut self, make: impl Fn() -> Content<'static> + Send + Sync + 'static) -> Self {
+        self.params = Params::Made(Arc::new(make));
         self
     }
 

@@ -3,6 +3,10 @@
 //! The supervisor asks the [`CredentialSource`] anew for **every** attempt and uses the answer once; a ticket is never
 //! kept for the next. Without a source the project's public key opens the socket, and the session's token is sent with
 //! the joins.
+mod mint;
+
+pub use mint::TicketMint;
+
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;

@@ -9,6 +9,7 @@ mod cloud;
 mod codec_properties;
 mod codec_text;
 mod codec_vectors;
+mod feed;
 mod live;
 mod presence_model;
 

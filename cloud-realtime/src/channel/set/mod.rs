@@ -250,6 +250,9 @@ impl ChannelSet {
     /// The socket is open: everything that is wanted is joined, in the order it was asked for.
     pub(crate) fn opened(&mut self, now: Now<'_>, out: &mut Vec<Effect>) {
         (self.open, self.window) = (true, MAX_JOINING);
+        // A channel without a token speaks for whoever opened the socket, which may be somebody else now.
+        let plain = self.channels.values_mut().filter(|core| !core.params.takes_token());
+        plain.filter(|core| matches!(core.phase, Phase::Refused { .. })).for_each(|core| core.wait(now.at));
         self.tick(now, out);
     }
 

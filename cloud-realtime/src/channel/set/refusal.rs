@@ -45,7 +45,7 @@ impl Class {
         } else if any(&["RateLimitReached", "Too many", "rate limit exceeded", "too many channels"]) && !has("atabase")
         {
             Self::Limited
-        } else if any(&["permission", "Unauthorized"]) {
+        } else if any(&["permission", "Unauthorized", "unauthorized"]) {
             Self::Forbidden
         } else if any(&["JWT", "JwtSign", "not a valid token"]) {
             Self::Auth

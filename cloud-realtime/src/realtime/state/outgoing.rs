@@ -18,6 +18,7 @@ impl Live {
         let Some((topic, params)) = self.set.params(id) else { return };
         let payload = match (params, &self.token) {
             (Params::Plain(payload), _) => Ok(payload.clone()),
+            (Params::Made(make), _) => Ok(make()),
             (Params::Supabase(config), Some(token)) => JoinPayload::new(config).access_token(&token.secret).expose(),
             (Params::Supabase(config), None) => JoinPayload::new(config).expose(),
         };

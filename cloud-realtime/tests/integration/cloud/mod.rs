@@ -5,6 +5,7 @@
 mod broadcast;
 mod changes;
 mod faults;
+mod feed;
 mod presence;
 mod rooms;
 mod tokens;
