@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::{
     core::{
         Identity, Role,
+        clock::Clock,
         db::Db,
         jwt::{self, JwtError},
     },
@@ -84,9 +85,8 @@ pub(crate) struct Cloud {
     pub(crate) feed: Option<Arc<Feed>>,
     /// `http://127.0.0.1:<port>`, set once the port is known.
     pub(crate) url: OnceLock<String>,
+    pub(crate) clock: Clock,
     generation: AtomicU64,
-    /// How far the clock of this server is off, in seconds.
-    skew: AtomicI64,
 }
 
 impl Cloud {
@@ -101,7 +101,7 @@ impl Cloud {
     ) -> Self {
         let Live { realtime, feed } = live;
         let Upstreams { ai: upstream, tables: rest_upstream } = upstreams;
-        let (url, generation, skew) = (OnceLock::new(), AtomicU64::new(0), AtomicI64::new(0));
+        let (url, generation, clock) = (OnceLock::new(), AtomicU64::new(0), Clock::default());
         let auth = Arc::new(auth);
         let Data { db, keys, blobs } = data;
         let storage = Store::new(blobs);
@@ -118,8 +118,8 @@ impl Cloud {
             realtime,
             feed,
             url,
+            clock,
             generation,
-            skew,
         }
     }
 
@@ -141,22 +141,18 @@ impl Cloud {
 
     /// Sets how far the clock of this server is ahead of the real one, in seconds; negative is behind.
     pub(crate) fn skew_clock(&self, seconds: i64) {
-        self.skew.store(seconds, Ordering::SeqCst);
-    }
-
-    /// How far the clock of this server is ahead, in seconds.
-    pub(crate) fn skew(&self) -> i64 {
-        self.skew.load(Ordering::SeqCst)
+        self.clock.set_skew(seconds);
+        self.realtime.check_tokens();
     }
 
     /// The time of this server in seconds since 1970.
     pub(crate) fn now_seconds(&self) -> i64 {
-        now_seconds().saturating_add(self.skew())
+        self.clock.seconds()
     }
 
     /// The time of this server in microseconds since 1970.
     pub(crate) fn now_micros(&self) -> i64 {
-        now_micros().saturating_add(self.skew().saturating_mul(1_000_000))
+        self.clock.micros()
     }
 
     /// The claims of a token that this server signed and that has not expired.
@@ -174,14 +170,4 @@ impl Cloud {
         let signed_in = claims.get("role").and_then(Value::as_str) == Some("authenticated");
         signed_in.then_some(Identity { role: Role::Authenticated, user_id: Some(user_id), claims })
     }
-}
-
-/// Wall time in seconds since 1970.
-pub(crate) fn now_seconds() -> i64 {
-    jiff::Timestamp::now().as_second()
-}
-
-/// Wall time in microseconds since 1970.
-pub(crate) fn now_micros() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
 }

@@ -64,7 +64,7 @@ pub(crate) async fn gateway(
         }
         response
     };
-    if cloud.skew() != 0
+    if cloud.clock.skew() != 0
         && let Some(date) = date(cloud.now_seconds())
     {
         response.headers_mut().insert(DATE, date);

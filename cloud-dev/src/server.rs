@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     builder::Builder,
-    cloud::{self, Cloud, Data, Live, Upstreams},
+    cloud::{Cloud, Data, Live, Upstreams},
     core::{
+        clock::Clock,
         db::{self, Db, OpenError},
         schema,
     },
@@ -126,7 +127,7 @@ pub(crate) async fn start(options: Builder) -> Result<Running, StartError> {
 
     let mut data = open(options.data_dir, options.discard_data).await?;
     if let Some(secret) = options.jwt_secret {
-        data.keys = data.keys.sign_with(secret.expose_secret(), cloud::now_seconds());
+        data.keys = data.keys.sign_with(secret.expose_secret(), Clock::default().seconds());
     }
     let demo = Demo::new();
     prepare(&data, &demo).await?;
@@ -184,7 +185,7 @@ async fn open(data_dir: Option<PathBuf>, discard: bool) -> Result<Data, StartErr
             (OpenError::InUse, path) => StartError::DataDirInUse { path: path.unwrap_or_default() },
             (OpenError::Database(source), _) => StartError::Database { source: source.into() },
         })?;
-        let keys = Keys::open(data_dir.as_deref(), cloud::now_seconds()).map_err(|source| match data_dir.clone() {
+        let keys = Keys::open(data_dir.as_deref(), Clock::default().seconds()).map_err(|source| match data_dir.clone() {
             Some(path) => StartError::DataDir { path, source },
             None => StartError::Keys { source },
         })?;
@@ -213,8 +214,9 @@ async fn prepare(data: &Data, demo: &Demo) -> Result<(), StartError> {
         gotrue::create(conn)?;
         functions::create(conn)?;
         seed::plant(conn, &demo, hashes)?;
-        storage::create(conn, cloud::now_micros())?;
-        storage::versions(conn, cloud::now_micros())
+        let now = Clock::default().micros();
+        storage::create(conn, now)?;
+        storage::versions(conn, now)
     });
     let needed = prepared.await.map_err(|source| broken(source.into()))?;
     let swept = data.blobs.sweep(needed).await;

@@ -4,12 +4,14 @@
 //! |------------|--------------------------------------------------------------|
 //! | [`db`]     | one SQLite connection on its own thread, and its functions   |
 //! | [`changes`] | what each commit did to the tables                          |
+//! | [`clock`]  | what time it is for the services                             |
 //! | [`schema`] | the tables an application sees, with their triggers          |
 //! | [`policy`] | which rows a person may see or change                        |
 //! | [`tokens`] | the refresh token family: a pure decision                    |
 //! | [`jwt`]    | signing and checking access tokens                           |
 
 pub(crate) mod changes;
+pub(crate) mod clock;
 pub(crate) mod db;
 pub(crate) mod jwt;
 pub(crate) mod policy;

@@ -27,7 +27,7 @@ use super::{
     usage::{self, Usage},
 };
 use crate::{
-    cloud::{self, Cloud},
+    cloud::Cloud,
     gateway,
 };
 
@@ -150,7 +150,7 @@ pub(crate) async fn chat(cloud: &Cloud, caller: &Caller, body: Body, style: Styl
 /// The built-in model's answer.
 fn answer(cloud: &Cloud, caller: &Caller, question: &Question, usage: &Usage, style: Style) -> Response {
     let Question { model, messages, tools, max_tokens, .. } = question;
-    let completion = Completion::of(model, messages, tools, *max_tokens, cloud::now_seconds());
+    let completion = Completion::of(model, messages, tools, *max_tokens, cloud.now_seconds());
     usage::charge(cloud, &caller.user_id, model, completion.total_tokens());
     if question.stream {
         let events = completion.events(question.include_usage);
@@ -248,7 +248,7 @@ pub(crate) async fn ask(
     }
     let model = model.unwrap_or(model::NAME);
     let Some(upstream) = &cloud.upstream else {
-        let completion = Completion::of(model, messages, &[], None, cloud::now_seconds());
+        let completion = Completion::of(model, messages, &[], None, cloud.now_seconds());
         usage::charge(cloud, &caller.user_id, model, completion.total_tokens());
         return Ok(completion.text());
     };

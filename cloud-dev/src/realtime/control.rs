@@ -8,7 +8,8 @@ use std::{
 
 use super::{Realtime, disturb::Disturb, hub::Hub, wire::Body};
 use crate::{
-    cloud::{self, Cloud},
+    cloud::Cloud,
+    core::clock::Clock,
     faults::Fault,
 };
 
@@ -21,6 +22,7 @@ pub struct RealtimeControl {
     realtime: Arc<Realtime>,
     /// A handle that outlives the cloud keeps nothing open.
     cloud: Weak<Cloud>,
+    clock: Clock,
 }
 
 impl fmt::Debug for RealtimeControl {
@@ -31,7 +33,7 @@ impl fmt::Debug for RealtimeControl {
 
 impl RealtimeControl {
     pub(crate) fn new(cloud: &Arc<Cloud>) -> Self {
-        Self { realtime: Arc::clone(&cloud.realtime), cloud: Arc::downgrade(cloud) }
+        Self { realtime: Arc::clone(&cloud.realtime), cloud: Arc::downgrade(cloud), clock: cloud.clock.clone() }
     }
 
     /// Cuts the connection of every socket, without a close frame; clients see 1006.
@@ -166,7 +168,7 @@ impl RealtimeControl {
     }
 
     fn store(&self, topic: &str, event: &str, body: Body, private: bool) -> String {
-        self.realtime.stored.send(self.hub(), topic, event, body, private, cloud::now_micros() / 1_000)
+        self.realtime.stored.send(self.hub(), topic, event, body, private, self.clock.millis())
     }
 
     fn switches(&self) -> &Disturb {

@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use crate::{
-    cloud::{self, Cloud},
+    cloud::Cloud,
     core::{Identity, Role, jwt::JwtError},
 };
 
@@ -66,7 +66,7 @@ impl Token {
             JwtError::Malformed if unchecked.is_some() && expires.is_none() => Refused::Claims,
             JwtError::Malformed => Refused::Malformed,
             // One that was revoked counts as just expired.
-            JwtError::Expired => Refused::Expired((cloud::now_seconds() - expires.unwrap_or_default()).max(0)),
+            JwtError::Expired => Refused::Expired((cloud.now_seconds() - expires.unwrap_or_default()).max(0)),
         })?;
         let role = claims["role"].as_str().ok_or(Refused::Claims)?;
         let identity = match role {

@@ -9,17 +9,14 @@ use axum::{
     body::BodyDataStream,
     response::{IntoResponse as _, Response},
 };
-use http::{Method, request::Parts};
+use http::Method;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde_json::{Value, json};
 
-use super::{asker, error::StorageError, key, object, rows::iso};
-use crate::{
-    cloud::{self, Cloud},
-    core::{
-        Identity,
-        policy::{self, Action},
-    },
+use super::{asker, call::Call, error::StorageError, key, object, rows::iso};
+use crate::core::{
+    Identity,
+    policy::{self, Action},
 };
 
 /// A bucket.
@@ -91,7 +88,7 @@ impl Bucket {
     }
 
     /// Reads the body of a creation.
-    fn from_body(body: &Value, owner: String) -> Result<Self, StorageError> {
+    fn from_body(body: &Value, owner: String, now: i64) -> Result<Self, StorageError> {
         let text = |field: &str| body.get(field).and_then(Value::as_str);
         let id = text("id").or_else(|| text("name")).unwrap_or_default();
         if !key::is_bucket(id) || id.trim() != id {
@@ -108,7 +105,7 @@ impl Bucket {
                     .map_err(|_| StorageError::parameter("allowed_mime_types is no list of names"))?,
             ),
         };
-        let (public, now) = (body.get("public").and_then(Value::as_bool) == Some(true), cloud::now_micros());
+        let public = body.get("public").and_then(Value::as_bool) == Some(true);
         Ok(Self {
             id: id.to_owned(),
             owner: Some(owner),
@@ -169,29 +166,30 @@ fn bytes(size: &Value) -> Option<u64> {
 
 /// Answers a request under `/bucket`; `id` is what follows, percent-encoded.
 pub(super) async fn handle(
-    cloud: &Cloud,
-    parts: &Parts,
+    call: Call<'_>,
     id: &str,
     body: &mut BodyDataStream,
 ) -> Result<Response, StorageError> {
-    let identity = asker::required(cloud, &parts.headers)?;
-    match (&parts.method, id) {
+    let identity = call.identity()?;
+    match (&call.parts.method, id) {
         (&Method::GET | &Method::HEAD, "") => {
-            let buckets = cloud.db.call(move |conn| Bucket::visible(conn, &identity)).await?;
+            let buckets = call.read(move |conn| Bucket::visible(conn, &identity)).await?;
             Ok(Json(buckets.iter().map(Bucket::json).collect::<Vec<_>>()).into_response())
         }
         (&Method::GET | &Method::HEAD, id) => {
             let id = key::decode(id).ok_or_else(StorageError::no_such_bucket)?;
-            let buckets = cloud.db.call(move |conn| Bucket::visible(conn, &identity)).await?;
+            let buckets = call.read(move |conn| Bucket::visible(conn, &identity)).await?;
             let found = buckets.iter().find(|bucket| bucket.id == id).ok_or_else(StorageError::no_such_bucket)?;
             Ok(Json(found.json()).into_response())
         }
         (&Method::POST, "") => {
             let body = Value::Object(object(body).await?);
             let owner = asker::owner(&identity).ok_or_else(StorageError::policy)?;
-            let bucket = Bucket::from_body(&body, owner)?;
-            let name = bucket.id.clone();
-            cloud.db.call(move |conn| bucket.insert(conn)).await?;
+            let made = call.transaction(move |tx| {
+                let bucket = Bucket::from_body(&body, owner, tx.now)?;
+                bucket.insert(tx.conn).map(|()| bucket.id)
+            });
+            let name = made.await?;
             Ok(Json(json!({ "name": name })).into_response())
         }
         _ => Err(StorageError::no_route()),
@@ -222,7 +220,7 @@ mod tests {
     fn a_bucket_takes_the_types_it_lists() {
         let bucket = |types: Value| {
             let body = json!({ "name": "b", "allowed_mime_types": types });
-            Bucket::from_body(&body, "u".to_owned()).unwrap()
+            Bucket::from_body(&body, "u".to_owned(), 0).unwrap()
         };
         for (types, given, fits) in [
             (Value::Null, "image/png", true),

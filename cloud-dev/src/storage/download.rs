@@ -15,21 +15,19 @@ use http::{
         ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
         IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
     },
-    request::Parts,
 };
 use jiff::{Timestamp, fmt::rfc2822};
 use serde_json::json;
 
 use super::{
-    asker,
     bucket::Bucket,
-    content::text,
+    call::Call,
     error::StorageError,
     key::Place,
     range,
     rows::{Object, iso},
 };
-use crate::{cloud::Cloud, core::Identity};
+use crate::core::Identity;
 
 /// Which of the addresses of an object was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +44,15 @@ pub(super) enum Door {
 const ATTEMPTS: u32 = 4;
 
 /// Sends an object through one of its doors.
-pub(super) async fn handle(cloud: &Cloud, parts: &Parts, door: Door, place: Place) -> Result<Response, StorageError> {
-    let identity = enter(cloud, parts, door, &place).await?;
-    send(cloud, parts, identity, place).await
+pub(super) async fn handle(call: Call<'_>, door: Door, place: Place) -> Result<Response, StorageError> {
+    let identity = enter(call, door, &place).await?;
+    send(call, identity, place).await
 }
 
 /// `/object/info/…`.
-pub(super) async fn info(cloud: &Cloud, parts: &Parts, door: Door, place: Place) -> Result<Response, StorageError> {
-    let identity = enter(cloud, parts, door, &place).await?;
-    let object = find(cloud, identity, place).await?;
+pub(super) async fn info(call: Call<'_>, door: Door, place: Place) -> Result<Response, StorageError> {
+    let identity = enter(call, door, &place).await?;
+    let object = find(call, identity, place).await?;
     let info = json!({
         "id": object.id,
         "name": object.place.name,
@@ -72,14 +70,14 @@ pub(super) async fn info(cloud: &Cloud, parts: &Parts, door: Door, place: Place)
 }
 
 /// The identity that `door` gives the asker.
-async fn enter(cloud: &Cloud, parts: &Parts, door: Door, place: &Place) -> Result<Identity, StorageError> {
+async fn enter(call: Call<'_>, door: Door, place: &Place) -> Result<Identity, StorageError> {
     let signed_in = match door {
-        Door::Authenticated => return asker::required(cloud, &parts.headers),
-        Door::Open => asker::required(cloud, &parts.headers).ok().filter(|identity| identity.user_id.is_some()),
+        Door::Authenticated => return call.identity(),
+        Door::Open => call.identity().ok().filter(|identity| identity.user_id.is_some()),
         Door::Public => None,
     };
     let id = place.bucket.clone();
-    let found = cloud.db.call(move |conn| Bucket::find(conn, &id)).await;
+    let found = call.read(move |conn| Bucket::find(conn, &id)).await;
     match (signed_in, found?.public) {
         (_, true) => Ok(Identity::service()),
         (Some(identity), false) => Ok(identity),
@@ -87,23 +85,18 @@ async fn enter(cloud: &Cloud, parts: &Parts, door: Door, place: &Place) -> Resul
     }
 }
 
-async fn find(cloud: &Cloud, identity: Identity, place: Place) -> Result<Object, StorageError> {
-    let found = cloud.db.call(move |conn| Object::find(conn, &identity, &place)).await?;
+async fn find(call: Call<'_>, identity: Identity, place: Place) -> Result<Object, StorageError> {
+    let found = call.read(move |conn| Object::find(conn, &identity, &place)).await?;
     found.ok_or_else(StorageError::no_such_key)
 }
 
 /// Sends what `identity` sees at `place`.
-pub(super) async fn send(
-    cloud: &Cloud,
-    parts: &Parts,
-    identity: Identity,
-    place: Place,
-) -> Result<Response, StorageError> {
+pub(super) async fn send(call: Call<'_>, identity: Identity, place: Place) -> Result<Response, StorageError> {
     let mut left = ATTEMPTS;
     loop {
-        let object = find(cloud, identity.clone(), place.clone()).await?;
+        let object = find(call, identity.clone(), place.clone()).await?;
         left -= 1;
-        match answer(cloud, parts, &object).await {
+        match answer(call, &object).await {
             Err(Failure::File(error)) if error.kind() == io::ErrorKind::NotFound && left > 0 => {}
             Err(Failure::File(error)) => return Err(error.into()),
             Err(Failure::Range) => return Err(StorageError::range()),
@@ -117,26 +110,26 @@ enum Failure {
     Range,
 }
 
-async fn answer(cloud: &Cloud, parts: &Parts, object: &Object) -> Result<Response, Failure> {
+async fn answer(call: Call<'_>, object: &Object) -> Result<Response, Failure> {
     let mut response = StatusCode::OK.into_response();
     describe(response.headers_mut(), object);
-    if is_unchanged(&parts.headers, object) {
+    if is_unchanged(call, object) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
-    if let Some(name) = download_name(parts) {
+    if let Some(name) = call.query("download") {
         set(response.headers_mut(), CONTENT_DISPOSITION, &disposition(&name));
     }
     let (mut first, mut length) = (0, object.size);
-    if let Some(header) = text(&parts.headers, &RANGE).filter(|_| parts.method == Method::GET) {
+    if let Some(header) = call.header(&RANGE).filter(|_| call.parts.method == Method::GET) {
         let (from, to) = range::parse(header, object.size).map_err(|_| Failure::Range)?;
         (first, length) = (from, to - from + 1);
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         set(response.headers_mut(), CONTENT_RANGE, &format!("bytes {from}-{to}/{}", object.size));
     }
     response.headers_mut().insert(CONTENT_LENGTH, length.into());
-    if parts.method != Method::HEAD {
-        let read = cloud.storage.blobs.read(&object.version, first, length).await;
+    if call.parts.method != Method::HEAD {
+        let read = call.cloud.storage.blobs.read(&object.version, first, length).await;
         *response.body_mut() = read.map_err(Failure::File)?;
     }
     Ok(response)
@@ -162,22 +155,17 @@ fn set(headers: &mut HeaderMap, name: http::HeaderName, text: &str) {
 }
 
 /// Whether the client already has this version.
-fn is_unchanged(headers: &HeaderMap, object: &Object) -> bool {
-    if let Some(known) = text(headers, &IF_NONE_MATCH) {
+fn is_unchanged(call: Call<'_>, object: &Object) -> bool {
+    if let Some(known) = call.header(&IF_NONE_MATCH) {
         let weak = |tag: &str| tag.trim().trim_start_matches("W/") == object.etag;
         return known.trim() == "*" || known.split(',').any(weak);
     }
     let since =
-        text(headers, &IF_MODIFIED_SINCE).and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(date).ok());
+        call.header(&IF_MODIFIED_SINCE).and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(date).ok());
     since.is_some_and(|since| object.updated_at.div_euclid(1_000_000) <= since.as_second())
 }
 
-/// The name to save the object under, if the address asks for that; empty for the object's own.
-fn download_name(parts: &Parts) -> Option<String> {
-    let query = parts.uri.query()?;
-    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "download").map(|(_, name)| name.into_owned())
-}
-
+/// How to save the object; an empty name stands for its own.
 fn disposition(name: &str) -> String {
     if name.is_empty() {
         return "attachment;".to_owned();

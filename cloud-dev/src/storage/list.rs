@@ -8,14 +8,14 @@ use std::{cmp::Ordering, collections::BTreeMap};
 
 use axum::{
     Json,
+    body::BodyDataStream,
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{error::StorageError, rows::Object};
-use crate::{cloud::Cloud, core::Identity};
+use super::{call::Call, error::StorageError, object, rows::Object};
 
 /// Entries in a page that does not say how many.
 const LIMIT: usize = 100;
@@ -66,11 +66,11 @@ impl Order {
 
 /// `POST /object/list/{bucket}`.
 pub(super) async fn folder(
-    cloud: &Cloud,
-    identity: Identity,
+    call: Call<'_>,
     bucket: String,
-    body: Map<String, Value>,
+    body: &mut BodyDataStream,
 ) -> Result<Response, StorageError> {
+    let (identity, body) = (call.identity()?, object(body).await?);
     let text = |field: &str| body.get(field).and_then(Value::as_str);
     let Some(prefix) = text("prefix") else {
         return Err(StorageError::request("body must have required property 'prefix'"));
@@ -84,7 +84,7 @@ pub(super) async fn folder(
     }
     let inside = prefix.chars().count();
     prefix.push_str(text("search").unwrap_or_default());
-    let objects = cloud.db.call(move |conn| Object::list(conn, &identity, &bucket, &prefix, true)).await?;
+    let objects = call.read(move |conn| Object::list(conn, &identity, &bucket, &prefix, true)).await?;
 
     let mut folders: Vec<String> = Vec::new();
     let mut files: Vec<(String, &Object)> = Vec::new();
@@ -140,11 +140,11 @@ struct Cursor {
 
 /// `POST /object/list-v2/{bucket}`.
 pub(super) async fn all(
-    cloud: &Cloud,
-    identity: Identity,
+    call: Call<'_>,
     bucket: String,
-    body: Map<String, Value>,
+    body: &mut BodyDataStream,
 ) -> Result<Response, StorageError> {
+    let (identity, body) = (call.identity()?, object(body).await?);
     let prefix = body.get("prefix").and_then(Value::as_str).unwrap_or_default().to_owned();
     let limit = number(&body, "limit", 1)?.unwrap_or(MAX_LIMIT_V2).min(MAX_LIMIT_V2);
     let by_folder = body.get("with_delimiter").and_then(Value::as_bool) == Some(true);
@@ -154,7 +154,7 @@ pub(super) async fn all(
     };
     let order = cursor.as_ref().map_or_else(|| Order::from_body(&body), |cursor| Ok(cursor.order))?;
     let start = prefix.len();
-    let objects = cloud.db.call(move |conn| Object::list(conn, &identity, &bucket, &prefix, false)).await?;
+    let objects = call.read(move |conn| Object::list(conn, &identity, &bucket, &prefix, false)).await?;
 
     let mut folders: BTreeMap<String, i64> = BTreeMap::new();
     let mut entries: Vec<(Position, Option<&Object>)> = Vec::new();

@@ -7,6 +7,7 @@
 //!
 //! | Module                       | What lives there                                    |
 //! |------------------------------|-----------------------------------------------------|
+//! | [`call`]                     | one request, one transaction                        |
 //! | [`key`], [`content`]         | names, and what an upload says about its bytes      |
 //! | [`asker`], [`error`]         | who may do what, and how a refusal looks            |
 //! | [`rows`], [`blob`]           | the tables, and the files                           |
@@ -18,6 +19,7 @@
 mod asker;
 mod blob;
 mod bucket;
+mod call;
 mod content;
 mod download;
 mod error;
@@ -39,14 +41,14 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures::StreamExt as _;
-use http::{Method, request::Parts};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::{
     blob::Blobs,
     rows::{WORKSPACE_BUCKET, create, versions},
 };
-use self::{download::Door, error::StorageError, key::Place, tus::Turns};
+use self::{call::Call, download::Door, error::StorageError, key::Place, tus::Turns};
 use crate::cloud::Cloud;
 
 /// Where these endpoints are mounted.
@@ -83,10 +85,11 @@ pub(crate) fn answers_options(path: &str) -> bool {
 pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let mut body = body.into_data_stream();
+    let call = Call { cloud: &cloud, parts: &parts };
     let path = parts.uri.path().strip_prefix(PATH).unwrap_or_default();
     let mut response = match path.strip_prefix(RESUMABLE) {
-        Some(rest) => tus::handle(&cloud, &parts, rest, &mut body).await,
-        None => route(&cloud, &parts, path, &mut body).await.unwrap_or_else(StorageError::into_response),
+        Some(rest) => tus::handle(call, rest, &mut body).await,
+        None => route(call, path, &mut body).await.unwrap_or_else(StorageError::into_response),
     };
     if response.status().is_client_error() || response.status().is_server_error() {
         drain(&mut body).await;
@@ -97,59 +100,48 @@ pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) ->
     response
 }
 
-async fn route(cloud: &Cloud, parts: &Parts, path: &str, body: &mut BodyDataStream) -> Result<Response, StorageError> {
+async fn route(call: Call<'_>, path: &str, body: &mut BodyDataStream) -> Result<Response, StorageError> {
     let path = path.trim_start_matches('/');
     match path.split_once('/').unwrap_or((path, "")) {
-        ("object", path) => route_object(cloud, parts, path, body).await,
-        ("bucket", id) => bucket::handle(cloud, parts, id, body).await,
-        ("status", "") if sign::reads(&parts.method) => Ok(Json(json!({ "status": "ok" })).into_response()),
+        ("object", path) => route_object(call, path, body).await,
+        ("bucket", id) => bucket::handle(call, id, body).await,
+        ("status", "") if call.reads() => Ok(Json(json!({ "status": "ok" })).into_response()),
         _ => Err(StorageError::no_route()),
     }
 }
 
-async fn route_object(
-    cloud: &Cloud,
-    parts: &Parts,
-    path: &str,
-    body: &mut BodyDataStream,
-) -> Result<Response, StorageError> {
+async fn route_object(call: Call<'_>, path: &str, body: &mut BodyDataStream) -> Result<Response, StorageError> {
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
-    let reads = sign::reads(&parts.method);
+    let reads = call.reads();
     let bucket = |text: &str| key::decode(text).ok_or_else(StorageError::invalid_bucket_name);
-    match (first, &parts.method) {
-        ("list", &Method::POST) => {
-            let identity = asker::required(cloud, &parts.headers)?;
-            list::folder(cloud, identity, bucket(rest)?, object(body).await?).await
-        }
-        ("list-v2", &Method::POST) => {
-            let identity = asker::required(cloud, &parts.headers)?;
-            list::all(cloud, identity, bucket(rest)?, object(body).await?).await
-        }
-        ("move", &Method::POST) if rest.is_empty() => rearrange::rename(cloud, parts, body).await,
-        ("copy", &Method::POST) if rest.is_empty() => rearrange::copy(cloud, parts, body).await,
-        ("sign", &Method::POST) if rest.contains('/') => sign::one(cloud, parts, Place::from_path(rest)?, body).await,
-        ("sign", &Method::POST) => sign::many(cloud, parts, bucket(rest)?, body).await,
-        ("sign", _) if reads => sign::download(cloud, parts, Place::from_path(rest)?).await,
+    match (first, &call.parts.method) {
+        ("list", &Method::POST) => list::folder(call, bucket(rest)?, body).await,
+        ("list-v2", &Method::POST) => list::all(call, bucket(rest)?, body).await,
+        ("move", &Method::POST) if rest.is_empty() => rearrange::rename(call, body).await,
+        ("copy", &Method::POST) if rest.is_empty() => rearrange::copy(call, body).await,
+        ("sign", &Method::POST) if rest.contains('/') => sign::one(call, Place::from_path(rest)?, body).await,
+        ("sign", &Method::POST) => sign::many(call, bucket(rest)?, body).await,
+        ("sign", _) if reads => sign::download(call, Place::from_path(rest)?).await,
         ("upload", method) if rest.starts_with("sign/") => {
             let place = Place::from_path(rest.trim_start_matches("sign/"))?;
             match *method {
-                Method::POST => sign::offer_upload(cloud, parts, place).await,
-                Method::PUT => sign::upload(cloud, parts, place, body).await,
+                Method::POST => sign::offer_upload(call, place).await,
+                Method::PUT => sign::upload(call, place, body).await,
                 _ => Err(StorageError::no_route()),
             }
         }
         ("info", _) if reads => {
             let (door, path) = door(rest).unwrap_or((Door::Open, rest));
-            download::info(cloud, parts, door, Place::from_path(path)?).await
+            download::info(call, door, Place::from_path(path)?).await
         }
         ("authenticated" | "public", _) if reads => {
             let (door, path) = door(path).ok_or_else(StorageError::no_route)?;
-            download::handle(cloud, parts, door, Place::from_path(path)?).await
+            download::handle(call, door, Place::from_path(path)?).await
         }
-        (_, _) if reads => download::handle(cloud, parts, Door::Open, Place::from_path(path)?).await,
-        (_, &Method::POST | &Method::PUT) => upload::handle(cloud, parts, Place::from_path(path)?, body).await,
-        (_, &Method::DELETE) if rest.is_empty() => rearrange::remove_many(cloud, parts, bucket(first)?, body).await,
-        (_, &Method::DELETE) => rearrange::remove(cloud, parts, Place::from_path(path)?).await,
+        (_, _) if reads => download::handle(call, Door::Open, Place::from_path(path)?).await,
+        (_, &Method::POST | &Method::PUT) => upload::handle(call, Place::from_path(path)?, body).await,
+        (_, &Method::DELETE) if rest.is_empty() => rearrange::remove_many(call, bucket(first)?, body).await,
+        (_, &Method::DELETE) => rearrange::remove(call, Place::from_path(path)?).await,
         _ => Err(StorageError::no_route()),
     }
 }

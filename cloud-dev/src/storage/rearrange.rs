@@ -9,12 +9,11 @@ use axum::{
     body::BodyDataStream,
     response::{IntoResponse as _, Response},
 };
-use http::request::Parts;
-use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Map, Value, json};
 
 use super::{
     asker,
+    call::{Call, Tx},
     content::{self, Content},
     error::StorageError,
     key::Place,
@@ -22,61 +21,51 @@ use super::{
     rows::Object,
     upload::{self, Claim, Draft},
 };
-use crate::{
-    cloud::{self, Cloud},
-    core::{Identity, policy::Action},
-};
+use crate::core::{Identity, policy::Action};
 
 /// Most keys in one removal.
 const MAX_KEYS: usize = 1000;
 
 /// `POST /object/move`.
-pub(super) async fn rename(cloud: &Cloud, parts: &Parts, body: &mut BodyDataStream) -> Result<Response, StorageError> {
-    let identity = asker::required(cloud, &parts.headers)?;
+pub(super) async fn rename(call: Call<'_>, body: &mut BodyDataStream) -> Result<Response, StorageError> {
+    let identity = call.identity()?;
     let (from, to) = places(&object(body).await?)?;
-    let moved = cloud.db.call(move |conn| renamed(conn, &identity, &from, to)).await?;
+    let moved = call.transaction(move |tx| renamed(tx, &identity, &from, to)).await?;
     let body = json!({ "message": "Successfully moved", "Id": moved.id, "Key": moved.place.name });
     Ok(Json(body).into_response())
 }
 
-fn renamed(conn: &mut Connection, identity: &Identity, from: &Place, to: Place) -> Result<Object, StorageError> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut object = Object::find(&tx, identity, from)?.ok_or_else(StorageError::no_such_key)?;
+fn renamed(tx: &Tx<'_>, identity: &Identity, from: &Place, to: Place) -> Result<Object, StorageError> {
+    let mut object = Object::find(tx.conn, identity, from)?.ok_or_else(StorageError::no_such_key)?;
     let claim = Claim { identity: identity.clone(), owner: object.owner.clone(), place: to, upsert: false };
-    let allowed = asker::may(&tx, identity, Action::UpdateUsing, from)?
-        && asker::may(&tx, identity, Action::UpdateCheck, &claim.place)?;
+    let allowed = asker::may(tx.conn, identity, Action::UpdateUsing, from)?
+        && asker::may(tx.conn, identity, Action::UpdateCheck, &claim.place)?;
     if !allowed {
         return Err(StorageError::policy());
     }
-    upload::admit(&tx, &claim)?;
-    tx.execute(
+    upload::admit(tx.conn, &claim)?;
+    tx.conn.execute(
         "UPDATE storage_objects SET bucket_id = ?2, name = ?3, updated_at = ?4 WHERE id = ?1",
-        (&object.id, &claim.place.bucket, &claim.place.name, cloud::now_micros()),
+        (&object.id, &claim.place.bucket, &claim.place.name, tx.now),
     )?;
-    tx.commit()?;
     object.place = claim.place;
     Ok(object)
 }
 
 /// `POST /object/copy`.
-pub(super) async fn copy(cloud: &Cloud, parts: &Parts, body: &mut BodyDataStream) -> Result<Response, StorageError> {
-    let identity = asker::required(cloud, &parts.headers)?;
+pub(super) async fn copy(call: Call<'_>, body: &mut BodyDataStream) -> Result<Response, StorageError> {
+    call.identity()?; // before what the body says
     let body = object(body).await?;
     let (from, to) = places(&body)?;
-    let claim = Claim {
-        owner: asker::owner(&identity),
-        identity: identity.clone(),
-        place: to,
-        upsert: content::upsert(&parts.headers),
-    };
+    let claim = call.claim(to)?;
     let asked = claim.clone();
-    let source = cloud.db.call(move |conn| {
-        let found = Object::find(conn, &identity, &from)?.ok_or_else(StorageError::no_such_key)?;
+    let source = call.read(move |conn| {
+        let found = Object::find(conn, &asked.identity, &from)?.ok_or_else(StorageError::no_such_key)?;
         upload::admit(conn, &asked).map(|_| found)
     });
     let source = source.await?;
     let keeps = body.get("copyMetadata").and_then(Value::as_bool) != Some(false);
-    let own = match content::metadata_header(&parts.headers)? {
+    let own = match content::metadata_header(call.headers())? {
         Some(metadata) => Some(metadata),
         None => body.get("metadata").filter(|metadata| metadata.is_object()).cloned(),
     };
@@ -86,24 +75,19 @@ pub(super) async fn copy(cloud: &Cloud, parts: &Parts, body: &mut BodyDataStream
         metadata: own.or(source.metadata.filter(|_| keeps)),
     };
     let version = uuid::Uuid::new_v4().to_string();
-    cloud.storage.blobs.copy(&source.version, &version).await?;
+    let blobs = &call.cloud.storage.blobs;
+    blobs.copy(&source.version, &version).await?;
     let draft = Draft { version: version.clone(), size: source.size, etag: source.etag, content };
-    let stored = cloud.db.call(move |conn| {
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let stored = upload::commit(&tx, &claim, draft)?;
-        tx.commit()?;
-        Ok::<_, StorageError>(stored)
-    });
-    match stored.await {
+    match call.transaction(move |tx| upload::commit(tx, &claim, draft)).await {
         Ok((copied, replaced)) => {
-            cloud.storage.blobs.remove(replaced.into_iter().collect()).await;
+            blobs.remove(replaced.into_iter().collect()).await;
             let mut answer = copied.row();
             answer["Id"] = json!(copied.id);
             answer["Key"] = json!(copied.place.path());
             Ok(Json(answer).into_response())
         }
         Err(error) => {
-            cloud.storage.blobs.remove(vec![version]).await;
+            blobs.remove(vec![version]).await;
             Err(error)
         }
     }
@@ -122,9 +106,8 @@ fn places(body: &Map<String, Value>) -> Result<(Place, Place), StorageError> {
 }
 
 /// `DELETE /object/{bucket}/{key}`.
-pub(super) async fn remove(cloud: &Cloud, parts: &Parts, place: Place) -> Result<Response, StorageError> {
-    let identity = asker::required(cloud, &parts.headers)?;
-    match removed(cloud, identity, vec![place]).await?.is_empty() {
+pub(super) async fn remove(call: Call<'_>, place: Place) -> Result<Response, StorageError> {
+    match removed(call, call.identity()?, vec![place]).await?.is_empty() {
         true => Err(StorageError::no_such_key()),
         false => Ok(Json(json!({ "message": "Successfully deleted" })).into_response()),
     }
@@ -132,12 +115,11 @@ pub(super) async fn remove(cloud: &Cloud, parts: &Parts, place: Place) -> Result
 
 /// `DELETE /object/{bucket}` with a list of keys.
 pub(super) async fn remove_many(
-    cloud: &Cloud,
-    parts: &Parts,
+    call: Call<'_>,
     bucket: String,
     body: &mut BodyDataStream,
 ) -> Result<Response, StorageError> {
-    let identity = asker::required(cloud, &parts.headers)?;
+    let identity = call.identity()?;
     let keys: Vec<String> = object(body)
         .await?
         .get("prefixes")
@@ -147,27 +129,25 @@ pub(super) async fn remove_many(
         return Err(StorageError::request(format!("body/prefixes must have 1 to {MAX_KEYS} items")));
     }
     let places = keys.into_iter().map(|name| Place { bucket: bucket.clone(), name }).collect();
-    let gone = removed(cloud, identity, places).await?;
+    let gone = removed(call, identity, places).await?;
     Ok(Json(gone.iter().map(Object::row).collect::<Vec<_>>()).into_response())
 }
 
 /// Removes what is there and may be removed, and says what that was.
-async fn removed(cloud: &Cloud, identity: Identity, places: Vec<Place>) -> Result<Vec<Object>, StorageError> {
-    let gone = cloud.db.call(move |conn| {
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+async fn removed(call: Call<'_>, identity: Identity, places: Vec<Place>) -> Result<Vec<Object>, StorageError> {
+    let gone = call.transaction(move |tx| {
         let mut gone = Vec::new();
         for place in &places {
-            if let Some(object) = Object::find(&tx, &identity, place)?
-                && asker::may(&tx, &identity, Action::Delete, place)?
+            if let Some(object) = Object::find(tx.conn, &identity, place)?
+                && asker::may(tx.conn, &identity, Action::Delete, place)?
             {
-                object.remove(&tx)?;
+                object.remove(tx.conn)?;
                 gone.push(object);
             }
         }
-        tx.commit()?;
         Ok::<_, StorageError>(gone)
     });
     let gone = gone.await?;
-    cloud.storage.blobs.remove(gone.iter().map(|object| object.version.clone()).collect()).await;
+    call.cloud.storage.blobs.remove(gone.iter().map(|object| object.version.clone()).collect()).await;
     Ok(gone)
 }

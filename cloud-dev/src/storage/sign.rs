@@ -9,11 +9,11 @@ use axum::{
     body::BodyDataStream,
     response::{IntoResponse as _, Response},
 };
-use http::{Method, request::Parts};
 use serde_json::{Map, Value, json};
 
 use super::{
-    asker, content, download,
+    call::Call,
+    download,
     error::StorageError,
     key::Place,
     object,
@@ -45,27 +45,25 @@ const UPLOAD: &str = "upload";
 
 /// `POST /object/sign/{bucket}/{key}`.
 pub(super) async fn one(
-    cloud: &Cloud,
-    parts: &Parts,
+    call: Call<'_>,
     place: Place,
     body: &mut BodyDataStream,
 ) -> Result<Response, StorageError> {
-    let identity = asker::required(cloud, &parts.headers)?;
+    let identity = call.identity()?;
     let expires = expiry(&object(body).await?)?;
     let asked = place.clone();
-    let found = cloud.db.call(move |conn| Object::find(conn, &identity, &asked)).await?;
+    let found = call.read(move |conn| Object::find(conn, &identity, &asked)).await?;
     found.ok_or_else(StorageError::no_such_key)?;
-    Ok(Json(json!({ "signedURL": address(cloud, &place, expires) })).into_response())
+    Ok(Json(json!({ "signedURL": address(call.cloud, &place, expires) })).into_response())
 }
 
 /// `POST /object/sign/{bucket}`.
 pub(super) async fn many(
-    cloud: &Cloud,
-    parts: &Parts,
+    call: Call<'_>,
     bucket: String,
     body: &mut BodyDataStream,
 ) -> Result<Response, StorageError> {
-    let identity = asker::required(cloud, &parts.headers)?;
+    let identity = call.identity()?;
     let body = object(body).await?;
     let expires = expiry(&body)?;
     let paths: Vec<String> = body
@@ -76,30 +74,29 @@ pub(super) async fn many(
         return Err(StorageError::request(format!("body/paths must have 1 to {MAX_PATHS} items")));
     }
     let places: Vec<Place> = paths.into_iter().map(|name| Place { bucket: bucket.clone(), name }).collect();
-    let found = cloud.db.call(move |conn| {
+    let found = call.read(move |conn| {
         let find = |place: Place| Ok((Object::find(conn, &identity, &place)?.is_some(), place));
         places.into_iter().map(find).collect::<rusqlite::Result<Vec<_>>>()
     });
     let answers = found.await?.into_iter().map(|(found, place)| match found {
-        true => json!({ "path": place.name, "signedURL": address(cloud, &place, expires), "error": null }),
+        true => json!({ "path": place.name, "signedURL": address(call.cloud, &place, expires), "error": null }),
         false => json!({ "path": place.name, "signedURL": null, "error": NOT_YOURS }),
     });
     Ok(Json(answers.collect::<Vec<_>>()).into_response())
 }
 
 /// `GET /object/sign/{bucket}/{key}?token=…`.
-pub(super) async fn download(cloud: &Cloud, parts: &Parts, place: Place) -> Result<Response, StorageError> {
-    redeem(cloud, &token(parts)?, DOWNLOAD, &place)?;
-    download::send(cloud, parts, Identity::service(), place).await
+pub(super) async fn download(call: Call<'_>, place: Place) -> Result<Response, StorageError> {
+    redeem(call.cloud, &token(call)?, DOWNLOAD, &place)?;
+    download::send(call, Identity::service(), place).await
 }
 
 /// `POST /object/upload/sign/{bucket}/{key}`.
-pub(super) async fn offer_upload(cloud: &Cloud, parts: &Parts, place: Place) -> Result<Response, StorageError> {
-    let identity = asker::required(cloud, &parts.headers)?;
-    let claim = Claim { owner: asker::owner(&identity), identity, place, upsert: content::upsert(&parts.headers) };
-    let (asked, claimed) = (claim.clone(), claim);
-    cloud.db.call(move |conn| upload::admit(conn, &asked)).await?;
-    let now = cloud.now_seconds();
+pub(super) async fn offer_upload(call: Call<'_>, place: Place) -> Result<Response, StorageError> {
+    let claimed = call.claim(place)?;
+    let asked = claimed.clone();
+    call.read(move |conn| upload::admit(conn, &asked)).await?;
+    let now = call.cloud.now_seconds();
     let claims = json!({
         "url": claimed.place.path(),
         "scope": UPLOAD,
@@ -108,26 +105,25 @@ pub(super) async fn offer_upload(cloud: &Cloud, parts: &Parts, place: Place) -> 
         "iat": now,
         "exp": now + UPLOAD_LIFETIME,
     });
-    let token = jwt::sign(&secret(cloud), &claims);
+    let token = jwt::sign(&secret(call.cloud), &claims);
     let url = format!("/object/upload/sign/{}?token={token}", claimed.place.path());
     Ok(Json(json!({ "url": url, "token": token })).into_response())
 }
 
 /// `PUT /object/upload/sign/{bucket}/{key}?token=…`.
 pub(super) async fn upload(
-    cloud: &Cloud,
-    parts: &Parts,
+    call: Call<'_>,
     place: Place,
     body: &mut BodyDataStream,
 ) -> Result<Response, StorageError> {
-    let claim = upload_claim(cloud, &token(parts)?, place)?;
-    let object = upload::receive(cloud, parts, claim, body).await?;
+    let claim = upload_claim(call, &token(call)?, place)?;
+    let object = upload::receive(call, claim, body).await?;
     Ok(Json(json!({ "Key": object.place.path() })).into_response())
 }
 
 /// What an upload token allows: to store this object, for the person who asked for the token.
-pub(super) fn upload_claim(cloud: &Cloud, token: &str, place: Place) -> Result<Claim, StorageError> {
-    let claims = redeem(cloud, token, UPLOAD, &place)?;
+pub(super) fn upload_claim(call: Call<'_>, token: &str, place: Place) -> Result<Claim, StorageError> {
+    let claims = redeem(call.cloud, token, UPLOAD, &place)?;
     let owner = claims.get("owner").and_then(Value::as_str).map(str::to_owned);
     let upsert = claims.get("upsert").and_then(Value::as_bool) == Some(true);
     Ok(Claim { identity: Identity::service(), owner, place, upsert })
@@ -162,19 +158,12 @@ fn expiry(body: &Map<String, Value>) -> Result<i64, StorageError> {
     seconds.filter(|seconds| *seconds >= 1).ok_or_else(|| StorageError::request("body/expiresIn must be integer >= 1"))
 }
 
-fn token(parts: &Parts) -> Result<String, StorageError> {
-    let query = parts.uri.query().unwrap_or_default();
-    let token = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "token");
-    match token.map(|(_, token)| token.into_owned()) {
+fn token(call: Call<'_>) -> Result<String, StorageError> {
+    match call.query("token") {
         None => Err(StorageError::request("querystring must have required property 'token'")),
         Some(token) if token.is_empty() => Err(StorageError::signed_token(JwtError::Malformed)),
         Some(token) => Ok(token),
     }
-}
-
-/// Whether a request reads rather than asks for an address.
-pub(super) fn reads(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
 }
 
 #[cfg(test)]

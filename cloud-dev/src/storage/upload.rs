@@ -10,23 +10,21 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures::{Stream, StreamExt as _};
-use http::{Method, header::CONTENT_LENGTH, request::Parts};
-use rusqlite::{Connection, TransactionBehavior};
+use http::{Method, header::CONTENT_LENGTH};
+use rusqlite::Connection;
 use serde_json::json;
 
 use super::{
     asker,
     blob::Writer,
     bucket::Bucket,
+    call::{Call, Tx},
     content::{self, Content},
     error::StorageError,
     key::Place,
     rows::Object,
 };
-use crate::{
-    cloud::{self, Cloud},
-    core::{Identity, policy::Action},
-};
+use crate::core::{Identity, policy::Action};
 
 /// Whose upload it is, where it goes, and whether it may replace what is there.
 #[derive(Clone, Debug)]
@@ -48,34 +46,32 @@ pub(super) struct Draft {
 
 /// `POST` or `PUT /object/{bucket}/{key}`.
 pub(super) async fn handle(
-    cloud: &Cloud,
-    parts: &Parts,
+    call: Call<'_>,
     place: Place,
     body: &mut BodyDataStream,
 ) -> Result<Response, StorageError> {
-    let identity = asker::required(cloud, &parts.headers)?;
-    let upsert = parts.method == Method::PUT || content::upsert(&parts.headers);
-    let claim = Claim { owner: asker::owner(&identity), identity, place, upsert };
-    let object = receive(cloud, parts, claim, body).await?;
+    let asked = call.claim(place)?;
+    let claim = Claim { upsert: asked.upsert || call.parts.method == Method::PUT, ..asked };
+    let object = receive(call, claim, body).await?;
     Ok(Json(json!({ "Id": object.id, "Key": object.place.path() })).into_response())
 }
 
 /// Takes the bytes of a request and stores them as an object.
 pub(super) async fn receive(
-    cloud: &Cloud,
-    parts: &Parts,
+    call: Call<'_>,
     claim: Claim,
     body: &mut BodyDataStream,
 ) -> Result<Object, StorageError> {
     let asked = claim.clone();
-    let bucket = cloud.db.call(move |conn| admit(conn, &asked)).await?;
+    let bucket = call.read(move |conn| admit(conn, &asked)).await?;
+    let cloud = call.cloud;
     let limit = match claim.place.is_folder_marker() {
         true => 0,
         false => bucket.limit(cloud.settings.max_object_bytes),
     };
     let version = uuid::Uuid::new_v4().to_string();
     let mut writer = cloud.storage.blobs.create(&version).await?;
-    let content = match content::boundary(&parts.headers) {
+    let content = match content::boundary(call.headers()) {
         Some(boundary) => {
             let (content, file) = content::form(body, boundary).await?;
             bucket.check_type(&content.content_type)?;
@@ -83,9 +79,9 @@ pub(super) async fn receive(
             content
         }
         None => {
-            let content = Content::from_headers(&parts.headers)?;
+            let content = Content::from_headers(call.headers())?;
             bucket.check_type(&content.content_type)?;
-            if length(parts).is_some_and(|length| length > limit) {
+            if length(call).is_some_and(|length| length > limit) {
                 return Err(StorageError::too_large());
             }
             pour(&mut writer, body, limit).await?;
@@ -94,15 +90,15 @@ pub(super) async fn receive(
     };
     writer.settle().await?;
     let draft = Draft { version, size: writer.size(), etag: writer.etag(), content };
-    let (object, replaced) = cloud.db.call(move |conn| store(conn, &claim, draft)).await?;
+    let (object, replaced) = call.transaction(move |tx| commit(tx, &claim, draft)).await?;
     writer.keep();
     cloud.storage.blobs.remove(replaced.into_iter().collect()).await;
     Ok(object)
 }
 
 /// The body's length, if the request says it.
-pub(super) fn length(parts: &Parts) -> Option<u64> {
-    content::text(&parts.headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok())
+pub(super) fn length(call: Call<'_>) -> Option<u64> {
+    call.header(&CONTENT_LENGTH).and_then(|text| text.parse().ok())
 }
 
 /// Writes a stream into a file that may have `limit` bytes.
@@ -139,18 +135,10 @@ pub(super) fn admit(conn: &Connection, claim: &Claim) -> Result<Bucket, StorageE
     Ok(bucket)
 }
 
-fn store(conn: &mut Connection, claim: &Claim, draft: Draft) -> Result<(Object, Option<String>), StorageError> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let stored = commit(&tx, claim, draft)?;
-    tx.commit()?;
-    Ok(stored)
-}
-
 /// Stores the row; also returns the version that it replaces.
-pub(super) fn commit(conn: &Connection, claim: &Claim, draft: Draft) -> Result<(Object, Option<String>), StorageError> {
-    admit(conn, claim)?;
-    let replaced = Object::find(conn, &Identity::service(), &claim.place)?;
-    let now = cloud::now_micros();
+pub(super) fn commit(tx: &Tx<'_>, claim: &Claim, draft: Draft) -> Result<(Object, Option<String>), StorageError> {
+    admit(tx.conn, claim)?;
+    let replaced = Object::find(tx.conn, &Identity::service(), &claim.place)?;
     let object = Object {
         id: replaced.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), |object| object.id.clone()),
         place: claim.place.clone(),
@@ -161,9 +149,9 @@ pub(super) fn commit(conn: &Connection, claim: &Claim, draft: Draft) -> Result<(
         content_type: draft.content.content_type,
         cache_control: draft.content.cache_control,
         metadata: draft.content.metadata,
-        created_at: replaced.as_ref().map_or(now, |object| object.created_at),
-        updated_at: now,
+        created_at: replaced.as_ref().map_or(tx.now, |object| object.created_at),
+        updated_at: tx.now,
     };
-    object.store(conn)?;
+    object.store(tx.conn)?;
     Ok((object, replaced.map(|object| object.version)))
 }

@@ -19,7 +19,6 @@ use super::{
     },
     Later, Next, Session, name,
 };
-use crate::cloud;
 
 /// A refused join: what the reply says, and whether the socket goes too.
 #[derive(Debug)]
@@ -117,7 +116,7 @@ impl Session {
                 return Err("UnableToReplayMessages: Replay params are not valid".to_owned().into());
             }
             Some(Replay::Since { millis, limit }) => {
-                self.realtime().stored.since(topic, millis, limit, cloud::now_micros() / 1_000)
+                self.realtime().stored.since(topic, millis, limit, self.cloud.clock.millis())
             }
         };
 

@@ -21,7 +21,7 @@ use super::{
     token::Token,
     wire::{self, Inbound, Outbound, Payload, Ref},
 };
-use crate::cloud::{self, Cloud};
+use crate::cloud::Cloud;
 
 /// Things that may wait in one session; later ones are done at once.
 const MAX_WAITING: usize = 10_000;
@@ -224,7 +224,7 @@ impl Session {
         let channels = state.sockets.get(&self.id).into_iter().flat_map(|socket| socket.channels.values());
         let first = channels.map(|channel| channel.token.expires).min().unwrap_or(i64::MAX);
         drop(state);
-        let left = u64::try_from(first.saturating_sub(cloud::now_seconds())).unwrap_or(0);
+        let left = u64::try_from(first.saturating_sub(self.cloud.now_seconds())).unwrap_or(0);
         let left = Duration::from_secs(left).min(self.realtime().options.token_check);
         // The clock of the token counts whole seconds: a little later it has certainly ended.
         self.next_check = Instant::now() + left.max(Duration::from_millis(50));

@@ -15,12 +15,11 @@ use axum::{
     body::BodyDataStream,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 pub(super) use self::turn::{Turn, Turns};
 use super::{
-    asker,
-    content::{self, text},
+    call::Call,
     error::StorageError,
     key::Place,
     sign,
@@ -84,54 +83,51 @@ impl From<std::io::Error> for TusError {
 #[derive(Clone, Debug)]
 enum Proof {
     /// As the person who is signed in.
-    Person(crate::core::Identity),
+    Person,
     /// With the token of a signed upload.
     Token(String),
 }
 
 impl Proof {
     /// What the request may do at `place`.
-    fn claim(&self, cloud: &Cloud, headers: &HeaderMap, place: Place) -> Result<Claim, TusError> {
+    fn claim(&self, call: Call<'_>, place: Place) -> Result<Claim, TusError> {
         match self {
-            Self::Person(identity) => {
-                let (identity, owner) = (identity.clone(), asker::owner(identity));
-                Ok(Claim { identity, owner, place, upsert: content::upsert(headers) })
-            }
-            Self::Token(token) => Ok(sign::upload_claim(cloud, token, place)?),
+            Self::Person => Ok(call.claim(place)?),
+            Self::Token(token) => Ok(sign::upload_claim(call, token, place)?),
         }
     }
 
     /// What an address has between the endpoint and the id.
     const fn route(&self) -> &'static str {
         match self {
-            Self::Person(_) => "",
+            Self::Person => "",
             Self::Token(_) => "/sign",
         }
     }
 }
 
 /// Answers a request under `/upload/resumable`; `rest` is what follows.
-pub(super) async fn handle(cloud: &Cloud, parts: &Parts, rest: &str, body: &mut BodyDataStream) -> Response {
+pub(super) async fn handle(call: Call<'_>, rest: &str, body: &mut BodyDataStream) -> Response {
     let (signed, id) = match rest.strip_prefix("/sign") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => (true, rest),
         _ => (false, rest),
     };
-    if parts.method == Method::OPTIONS {
-        return labelled(discovery(cloud));
+    if call.parts.method == Method::OPTIONS {
+        return labelled(discovery(call.cloud));
     }
-    let proof = match prove(cloud, parts, signed) {
+    let proof = match prove(call, signed) {
         Ok(proof) => proof,
         // The real service checks the person before its upload server, and so in its own shape.
         Err(error) if !signed => return labelled(error.into_response()),
         Err(error) => return refused(TusError::from(error)),
     };
-    let done = if text(&parts.headers, &TUS_RESUMABLE) == Some(VERSION) {
-        match (&parts.method, id.trim_matches('/')) {
-            (&Method::POST, "") => steps::create(cloud, parts, &proof, body).await,
+    let done = if call.header(&TUS_RESUMABLE) == Some(VERSION) {
+        match (&call.parts.method, id.trim_matches('/')) {
+            (&Method::POST, "") => steps::create(call, &proof, body).await,
             (_, "") => Err(TusError::not_found()),
-            (&Method::HEAD, id) => steps::ask(cloud, parts, &proof, id).await,
-            (&Method::PATCH, id) => steps::append(cloud, parts, &proof, id, body).await,
-            (&Method::DELETE, id) => steps::cancel(cloud, parts, &proof, id).await,
+            (&Method::HEAD, id) => steps::ask(call, &proof, id).await,
+            (&Method::PATCH, id) => steps::append(call, &proof, id, body).await,
+            (&Method::DELETE, id) => steps::cancel(call, &proof, id).await,
             _ => Err(TusError::not_found()),
         }
     } else {
@@ -140,11 +136,11 @@ pub(super) async fn handle(cloud: &Cloud, parts: &Parts, rest: &str, body: &mut 
     labelled(done.unwrap_or_else(refused))
 }
 
-fn prove(cloud: &Cloud, parts: &Parts, signed: bool) -> Result<Proof, StorageError> {
+fn prove(call: Call<'_>, signed: bool) -> Result<Proof, StorageError> {
     if !signed {
-        return asker::required(cloud, &parts.headers).map(Proof::Person);
+        return call.identity().map(|_| Proof::Person);
     }
-    let token = text(&parts.headers, &SIGNATURE).filter(|token| !token.is_empty());
+    let token = call.header(&SIGNATURE).filter(|token| !token.is_empty());
     token.map(|token| Proof::Token(token.to_owned())).ok_or_else(|| StorageError::request("Missing x-signature header"))
 }
 

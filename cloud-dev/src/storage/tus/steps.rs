@@ -13,10 +13,9 @@ use futures::StreamExt as _;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION},
-    request::Parts,
 };
 use md5::Md5;
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::Value;
 use sha2::{
     Sha256,
@@ -25,10 +24,11 @@ use sha2::{
 
 use super::{Proof, TusError, metadata, turn::Turn};
 use crate::{
-    cloud::{self, Cloud},
+    cloud::Cloud,
     storage::{
         PATH, RESUMABLE,
-        content::{Content, text},
+        call::Call,
+        content::Content,
         download,
         error::StorageError,
         key::Place,
@@ -116,13 +116,12 @@ impl Upload {
 
 /// `POST`: a new upload, with or without its first bytes.
 pub(super) async fn create(
-    cloud: &Cloud,
-    parts: &Parts,
+    call: Call<'_>,
     proof: &Proof,
     body: &mut BodyDataStream,
 ) -> Result<Response, TusError> {
-    let length = announced(&parts.headers)?;
-    let described = text(&parts.headers, &UPLOAD_METADATA).unwrap_or_default().to_owned();
+    let (cloud, length) = (call.cloud, announced(call)?);
+    let described = call.header(&UPLOAD_METADATA).unwrap_or_default().to_owned();
     let pairs = metadata::parse(&described).ok_or_else(|| {
         TusError::new(400, "Upload-Metadata is invalid. It MUST consist of one or more comma-separated key-value pairs")
     })?;
@@ -132,8 +131,7 @@ pub(super) async fn create(
         return Err(StorageError::invalid_key(&place.name).into());
     }
     let content = Content::from_fields(find)?;
-    let claim = proof.claim(cloud, &parts.headers, place.clone())?;
-    let now = cloud::now_micros();
+    let claim = proof.claim(call, place.clone())?;
     let lifetime = i64::try_from(cloud.settings.upload_lifetime.as_micros()).unwrap_or(i64::MAX);
     let upload = Upload {
         version: uuid::Uuid::new_v4().to_string(),
@@ -142,19 +140,16 @@ pub(super) async fn create(
         content,
         described,
         finished: false,
-        expires_at: now.saturating_add(lifetime),
+        expires_at: cloud.now_micros().saturating_add(lifetime),
     };
     let (new, asked, most) = (upload.clone(), claim.clone(), cloud.settings.max_object_bytes);
-    let stored = cloud.db.call(move |conn| {
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let bucket = upload::admit(&tx, &asked)?;
+    let stored = call.transaction(move |tx| {
+        let bucket = upload::admit(tx.conn, &asked)?;
         bucket.check_type(&new.content.content_type)?;
         if new.length > bucket.limit(most) || (new.place.is_folder_marker() && new.length > 0) {
             return Err(TusError::new(413, "Maximum size exceeded\n"));
         }
-        new.insert(&tx)?;
-        tx.commit()?;
-        Ok(())
+        Ok::<_, TusError>(new.insert(tx.conn)?)
     });
     stored.await?;
 
@@ -163,21 +158,21 @@ pub(super) async fn create(
     let address = format!("{}{PATH}{RESUMABLE}{}/{id}", cloud.url(), proof.route());
     set(response.headers_mut(), LOCATION, &address);
     expires(response.headers_mut(), &upload);
-    let brings_bytes = text(&parts.headers, &CONTENT_TYPE) == Some(OFFSET_STREAM);
+    let brings_bytes = call.header(&CONTENT_TYPE) == Some(OFFSET_STREAM);
     if brings_bytes || length == 0 {
-        let turn = turn(cloud, &upload.version).await?;
-        let offset = receive(cloud, parts, claim, upload, 0, turn, body).await?;
+        let turn = turn(call, &upload.version).await?;
+        let offset = receive(call, claim, upload, 0, turn, body).await?;
         response.headers_mut().insert(UPLOAD_OFFSET, offset.into());
     }
     Ok(response)
 }
 
 /// `HEAD`: how far an upload is.
-pub(super) async fn ask(cloud: &Cloud, parts: &Parts, proof: &Proof, id: &str) -> Result<Response, TusError> {
-    let (upload, _turn) = open(cloud, parts, proof, id).await?;
+pub(super) async fn ask(call: Call<'_>, proof: &Proof, id: &str) -> Result<Response, TusError> {
+    let (upload, _turn) = open(call, proof, id).await?;
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
-    headers.insert(UPLOAD_OFFSET, upload.offset(cloud).await?.into());
+    headers.insert(UPLOAD_OFFSET, upload.offset(call.cloud).await?.into());
     headers.insert(UPLOAD_LENGTH, upload.length.into());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     set(headers, UPLOAD_METADATA, &upload.described);
@@ -189,33 +184,31 @@ pub(super) async fn ask(cloud: &Cloud, parts: &Parts, proof: &Proof, id: &str) -
 
 /// `PATCH`: the next bytes.
 pub(super) async fn append(
-    cloud: &Cloud,
-    parts: &Parts,
+    call: Call<'_>,
     proof: &Proof,
     id: &str,
     body: &mut BodyDataStream,
 ) -> Result<Response, TusError> {
-    let headers = &parts.headers;
-    let offset = text(headers, &UPLOAD_OFFSET).and_then(|text| text.parse::<u64>().ok());
+    let offset = call.header(&UPLOAD_OFFSET).and_then(|text| text.parse::<u64>().ok());
     let offset = offset.ok_or_else(|| TusError::new(403, "Upload-Offset header required\n"))?;
-    if text(headers, &CONTENT_TYPE) != Some(OFFSET_STREAM) {
+    if call.header(&CONTENT_TYPE) != Some(OFFSET_STREAM) {
         return Err(TusError::new(403, "Content-Type header required\n"));
     }
-    let (upload, turn) = open(cloud, parts, proof, id).await?;
-    let claim = proof.claim(cloud, headers, upload.place.clone())?;
-    if upload.offset(cloud).await? != offset {
+    let (upload, turn) = open(call, proof, id).await?;
+    let claim = proof.claim(call, upload.place.clone())?;
+    if upload.offset(call.cloud).await? != offset {
         return Err(TusError::new(409, "Upload-Offset conflict\n"));
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     if !upload.finished {
         let asked = claim.clone();
-        cloud.db.call(move |conn| upload::admit(conn, &asked)).await?;
+        call.read(move |conn| upload::admit(conn, &asked)).await?;
         expires(response.headers_mut(), &upload);
     }
     let length = upload.length;
     let reached = match upload.finished {
         true => length,
-        false => receive(cloud, parts, claim, upload, offset, turn, body).await?,
+        false => receive(call, claim, upload, offset, turn, body).await?,
     };
     response.headers_mut().insert(UPLOAD_OFFSET, reached.into());
     if reached == length {
@@ -225,66 +218,65 @@ pub(super) async fn append(
 }
 
 /// `DELETE`: the upload is over, and what came is forgotten.
-pub(super) async fn cancel(cloud: &Cloud, parts: &Parts, proof: &Proof, id: &str) -> Result<Response, TusError> {
-    let (upload, _turn) = open(cloud, parts, proof, id).await?;
+pub(super) async fn cancel(call: Call<'_>, proof: &Proof, id: &str) -> Result<Response, TusError> {
+    let (upload, _turn) = open(call, proof, id).await?;
     if upload.finished {
         return Err(TusError::new(400, "Cannot terminate an already completed upload"));
     }
-    let claim = Claim { upsert: true, ..proof.claim(cloud, &parts.headers, upload.place.clone())? };
+    let claim = Claim { upsert: true, ..proof.claim(call, upload.place.clone())? };
     let version = upload.version.clone();
-    let deleted = cloud.db.call(move |conn| {
-        upload::admit(conn, &claim)?;
-        conn.execute("DELETE FROM storage_uploads WHERE version = ?1", [&version])?;
+    let deleted = call.transaction(move |tx| {
+        upload::admit(tx.conn, &claim)?;
+        tx.conn.execute("DELETE FROM storage_uploads WHERE version = ?1", [&version])?;
         Ok::<_, TusError>(())
     });
     deleted.await?;
-    cloud.storage.blobs.remove(vec![upload.version]).await;
+    call.cloud.storage.blobs.remove(vec![upload.version]).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// The upload that an address names, and the turn to work on it.
-async fn open(cloud: &Cloud, parts: &Parts, proof: &Proof, id: &str) -> Result<(Upload, Turn), TusError> {
+async fn open(call: Call<'_>, proof: &Proof, id: &str) -> Result<(Upload, Turn), TusError> {
     let (place, version) = metadata::from_id(id).ok_or_else(TusError::not_found)?;
     if let Proof::Token(_) = proof {
-        proof.claim(cloud, &parts.headers, place.clone())?; // a token is for one object
+        proof.claim(call, place.clone())?; // a token is for one object
     }
-    let turn = turn(cloud, &version).await?;
-    let found = cloud.db.call(move |conn| Upload::find(conn, &version)).await?;
+    let turn = turn(call, &version).await?;
+    let found = call.read(move |conn| Upload::find(conn, &version)).await?;
     let upload = found.filter(|upload| upload.place == place).ok_or_else(TusError::not_found)?;
-    if upload.expires_at <= cloud::now_micros() && !upload.finished {
+    if upload.expires_at <= call.cloud.now_micros() && !upload.finished {
         return Err(TusError::new(410, "The file for this url no longer exists\n"));
     }
     Ok((upload, turn))
 }
 
-async fn turn(cloud: &Cloud, version: &str) -> Result<Turn, TusError> {
-    cloud.storage.turns.take(version).await.ok_or_else(|| TusError::new(500, "failed to acquire lock before timeout"))
+async fn turn(call: Call<'_>, version: &str) -> Result<Turn, TusError> {
+    call.cloud.storage.turns.take(version).await.ok_or_else(|| TusError::new(500, "failed to acquire lock before timeout"))
 }
 
 /// Appends the body from `offset` on, and makes the object once everything is there.
 async fn receive(
-    cloud: &Cloud,
-    parts: &Parts,
+    call: Call<'_>,
     claim: Claim,
     upload: Upload,
     offset: u64,
     turn: Turn,
     body: &mut BodyDataStream,
 ) -> Result<u64, TusError> {
-    let end = upload::length(parts).map(|length| offset.saturating_add(length));
+    let end = upload::length(call).map(|length| offset.saturating_add(length));
     if end.is_some_and(|end| end > upload.length) {
         return Err(TusError::new(413, "upload's size exceeded\n"));
     }
-    if let (Some(chunk), Some(end)) = (cloud.settings.upload_chunk_bytes, end)
+    if let (Some(chunk), Some(end)) = (call.cloud.settings.upload_chunk_bytes, end)
         && end != upload.length
         && end - offset != chunk
     {
         return Err(TusError::new(400, format!("every chunk but the last must have {chunk} bytes\n")));
     }
-    let checksum = checksum(&parts.headers)?;
+    let checksum = checksum(call.headers())?;
     let (hash, wanted) = checksum.map_or((None, None), |(hash, wanted)| (Some(hash), Some(wanted)));
     let release = turn.release.clone();
-    let mut writer = cloud.storage.blobs.append(&upload.version, hash, turn).await?;
+    let mut writer = call.cloud.storage.blobs.append(&upload.version, hash, turn).await?;
     let ended = loop {
         match release.run_until_cancelled(body.next()).await {
             None => break Err(TusError::new(400, "Request aborted due to lock acquired")),
@@ -309,35 +301,34 @@ async fn receive(
     ended?;
     let reached = writer.size();
     if reached == upload.length {
-        finish(cloud, claim, upload).await?;
+        finish(call, claim, upload).await?;
     }
     drop(writer); // and with it the turn
     Ok(reached)
 }
 
 /// Turns a complete upload into an object.
-async fn finish(cloud: &Cloud, claim: Claim, upload: Upload) -> Result<(), TusError> {
-    let etag = cloud.storage.blobs.etag(&upload.version).await?;
+async fn finish(call: Call<'_>, claim: Claim, upload: Upload) -> Result<(), TusError> {
+    let blobs = &call.cloud.storage.blobs;
+    let etag = blobs.etag(&upload.version).await?;
     let Upload { version, length, content, .. } = upload;
     let draft = Draft { version: version.clone(), size: length, etag, content };
-    let stored = cloud.db.call(move |conn| {
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let (_, replaced) = upload::commit(&tx, &claim, draft)?;
-        tx.execute("UPDATE storage_uploads SET finished = 1 WHERE version = ?1", [&version])?;
-        tx.commit()?;
+    let stored = call.transaction(move |tx| {
+        let (_, replaced) = upload::commit(tx, &claim, draft)?;
+        tx.conn.execute("UPDATE storage_uploads SET finished = 1 WHERE version = ?1", [&version])?;
         Ok::<_, TusError>(replaced)
     });
     let replaced = stored.await?;
-    cloud.storage.blobs.remove(replaced.into_iter().collect()).await;
+    blobs.remove(replaced.into_iter().collect()).await;
     Ok(())
 }
 
 /// The length that a creation announces.
-fn announced(headers: &HeaderMap) -> Result<u64, TusError> {
-    if headers.contains_key(UPLOAD_DEFER_LENGTH) {
+fn announced(call: Call<'_>) -> Result<u64, TusError> {
+    if call.headers().contains_key(UPLOAD_DEFER_LENGTH) {
         return Err(TusError::new(501, "creation-defer-length extension is not (yet) supported.\n"));
     }
-    let length = text(headers, &UPLOAD_LENGTH).and_then(|text| text.parse().ok());
+    let length = call.header(&UPLOAD_LENGTH).and_then(|text| text.parse().ok());
     length.ok_or_else(|| TusError::new(400, "Upload-Length or Upload-Defer-Length header required\n"))
 }
 
