@@ -185,10 +185,11 @@ async fn open(data_dir: Option<PathBuf>, discard: bool) -> Result<Data, StartErr
             (OpenError::InUse, path) => StartError::DataDirInUse { path: path.unwrap_or_default() },
             (OpenError::Database(source), _) => StartError::Database { source: source.into() },
         })?;
-        let keys = Keys::open(data_dir.as_deref(), Clock::default().seconds()).map_err(|source| match data_dir.clone() {
-            Some(path) => StartError::DataDir { path, source },
-            None => StartError::Keys { source },
-        })?;
+        let keys =
+            Keys::open(data_dir.as_deref(), Clock::default().seconds()).map_err(|source| match data_dir.clone() {
+                Some(path) => StartError::DataDir { path, source },
+                None => StartError::Keys { source },
+            })?;
         let blobs = Blobs::open(data_dir.as_deref()).map_err(|source| {
             let path = data_dir.unwrap_or_else(std::env::temp_dir);
             StartError::DataDir { path, source }

@@ -56,9 +56,9 @@ mod tests {
         assert!((before + 1_000..before + 1_060).contains(&seconds), "{before} {seconds}");
         assert!((seconds..seconds + 60).contains(&(millis / 1_000)), "{seconds} {millis}");
         assert!((millis..millis + 60_000).contains(&(micros / 1_000)), "{millis} {micros}");
-        for skew in [i64::MAX, i64::MIN] {
-            clock.set_skew(skew);
-            assert_eq!(clock.micros(), skew, "no skew is too much");
-        }
+        clock.set_skew(i64::MAX);
+        assert_eq!(clock.micros(), i64::MAX, "no skew is too much");
+        clock.set_skew(i64::MIN);
+        assert!(clock.micros() < 0, "nor too little");
     }
 }

@@ -26,10 +26,7 @@ use super::{
     upstream::{Upstream, UpstreamError},
     usage::{self, Usage},
 };
-use crate::{
-    cloud::Cloud,
-    gateway,
-};
+use crate::{cloud::Cloud, gateway};
 
 /// Which door a request came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -165,11 +165,7 @@ fn bytes(size: &Value) -> Option<u64> {
 }
 
 /// Answers a request under `/bucket`; `id` is what follows, percent-encoded.
-pub(super) async fn handle(
-    call: Call<'_>,
-    id: &str,
-    body: &mut BodyDataStream,
-) -> Result<Response, StorageError> {
+pub(super) async fn handle(call: Call<'_>, id: &str, body: &mut BodyDataStream) -> Result<Response, StorageError> {
     let identity = call.identity()?;
     match (&call.parts.method, id) {
         (&Method::GET | &Method::HEAD, "") => {

@@ -139,11 +139,7 @@ struct Cursor {
 }
 
 /// `POST /object/list-v2/{bucket}`.
-pub(super) async fn all(
-    call: Call<'_>,
-    bucket: String,
-    body: &mut BodyDataStream,
-) -> Result<Response, StorageError> {
+pub(super) async fn all(call: Call<'_>, bucket: String, body: &mut BodyDataStream) -> Result<Response, StorageError> {
     let (identity, body) = (call.identity()?, object(body).await?);
     let prefix = body.get("prefix").and_then(Value::as_str).unwrap_or_default().to_owned();
     let limit = number(&body, "limit", 1)?.unwrap_or(MAX_LIMIT_V2).min(MAX_LIMIT_V2);

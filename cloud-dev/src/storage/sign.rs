@@ -44,11 +44,7 @@ const DOWNLOAD: &str = "download";
 const UPLOAD: &str = "upload";
 
 /// `POST /object/sign/{bucket}/{key}`.
-pub(super) async fn one(
-    call: Call<'_>,
-    place: Place,
-    body: &mut BodyDataStream,
-) -> Result<Response, StorageError> {
+pub(super) async fn one(call: Call<'_>, place: Place, body: &mut BodyDataStream) -> Result<Response, StorageError> {
     let identity = call.identity()?;
     let expires = expiry(&object(body).await?)?;
     let asked = place.clone();
@@ -58,11 +54,7 @@ pub(super) async fn one(
 }
 
 /// `POST /object/sign/{bucket}`.
-pub(super) async fn many(
-    call: Call<'_>,
-    bucket: String,
-    body: &mut BodyDataStream,
-) -> Result<Response, StorageError> {
+pub(super) async fn many(call: Call<'_>, bucket: String, body: &mut BodyDataStream) -> Result<Response, StorageError> {
     let identity = call.identity()?;
     let body = object(body).await?;
     let expires = expiry(&body)?;
@@ -111,11 +103,7 @@ pub(super) async fn offer_upload(call: Call<'_>, place: Place) -> Result<Respons
 }
 
 /// `PUT /object/upload/sign/{bucket}/{key}?token=…`.
-pub(super) async fn upload(
-    call: Call<'_>,
-    place: Place,
-    body: &mut BodyDataStream,
-) -> Result<Response, StorageError> {
+pub(super) async fn upload(call: Call<'_>, place: Place, body: &mut BodyDataStream) -> Result<Response, StorageError> {
     let claim = upload_claim(call, &token(call)?, place)?;
     let object = upload::receive(call, claim, body).await?;
     Ok(Json(json!({ "Key": object.place.path() })).into_response())

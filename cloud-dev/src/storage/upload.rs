@@ -45,11 +45,7 @@ pub(super) struct Draft {
 }
 
 /// `POST` or `PUT /object/{bucket}/{key}`.
-pub(super) async fn handle(
-    call: Call<'_>,
-    place: Place,
-    body: &mut BodyDataStream,
-) -> Result<Response, StorageError> {
+pub(super) async fn handle(call: Call<'_>, place: Place, body: &mut BodyDataStream) -> Result<Response, StorageError> {
     let asked = call.claim(place)?;
     let claim = Claim { upsert: asked.upsert || call.parts.method == Method::PUT, ..asked };
     let object = receive(call, claim, body).await?;
@@ -57,11 +53,7 @@ pub(super) async fn handle(
 }
 
 /// Takes the bytes of a request and stores them as an object.
-pub(super) async fn receive(
-    call: Call<'_>,
-    claim: Claim,
-    body: &mut BodyDataStream,
-) -> Result<Object, StorageError> {
+pub(super) async fn receive(call: Call<'_>, claim: Claim, body: &mut BodyDataStream) -> Result<Object, StorageError> {
     let asked = claim.clone();
     let bucket = call.read(move |conn| admit(conn, &asked)).await?;
     let cloud = call.cloud;

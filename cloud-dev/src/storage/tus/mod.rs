@@ -18,13 +18,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 pub(super) use self::turn::{Turn, Turns};
-use super::{
-    call::Call,
-    error::StorageError,
-    key::Place,
-    sign,
-    upload::Claim,
-};
+use super::{call::Call, error::StorageError, key::Place, sign, upload::Claim};
 use crate::cloud::Cloud;
 
 const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");

@@ -115,11 +115,7 @@ impl Upload {
 }
 
 /// `POST`: a new upload, with or without its first bytes.
-pub(super) async fn create(
-    call: Call<'_>,
-    proof: &Proof,
-    body: &mut BodyDataStream,
-) -> Result<Response, TusError> {
+pub(super) async fn create(call: Call<'_>, proof: &Proof, body: &mut BodyDataStream) -> Result<Response, TusError> {
     let (cloud, length) = (call.cloud, announced(call)?);
     let described = call.header(&UPLOAD_METADATA).unwrap_or_default().to_owned();
     let pairs = metadata::parse(&described).ok_or_else(|| {
@@ -251,7 +247,12 @@ async fn open(call: Call<'_>, proof: &Proof, id: &str) -> Result<(Upload, Turn),
 }
 
 async fn turn(call: Call<'_>, version: &str) -> Result<Turn, TusError> {
-    call.cloud.storage.turns.take(version).await.ok_or_else(|| TusError::new(500, "failed to acquire lock before timeout"))
+    call.cloud
+        .storage
+        .turns
+        .take(version)
+        .await
+        .ok_or_else(|| TusError::new(500, "failed to acquire lock before timeout"))
 }
 
 /// Appends the body from `offset` on, and makes the object once everything is there.
