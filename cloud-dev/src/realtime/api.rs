@@ -4,7 +4,7 @@
 //! a batch that is not said.
 //! Wire source: Supabase Realtime `BroadcastController`, "Broadcast using the REST API".
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     body::Bytes,
@@ -13,7 +13,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 
 use super::{
@@ -35,45 +35,100 @@ pub(crate) const SINGLE: [&str; 2] =
 /// Largest body that is read.
 const MAX_BODY_BYTES: usize = 16 << 20;
 
+/// What is answered instead of 202.
+struct Refusal {
+    status: StatusCode,
+    body: Value,
+}
+
 /// One message of a batch.
-#[derive(Deserialize)]
 struct Message {
+    id: Option<String>,
     topic: String,
     event: String,
-    payload: Box<RawValue>,
-    #[serde(default)]
+    payload: String,
     private: bool,
 }
 
+impl Message {
+    /// Reads one; the error is what is wrong with each field.
+    fn read(raw: &RawValue, limit: usize) -> Result<Self, Value> {
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+        let given = |name: &str| fields.get(name).map(|raw| raw.get()).filter(|text| *text != "null");
+        let text = |name: &str| match given(name).map(serde_json::from_str::<String>) {
+            None => Ok(None),
+            Some(Ok(text)) => Ok((!text.trim().is_empty()).then_some(text)),
+            Some(Err(_)) => Err(INVALID),
+        };
+        let required = |name| text(name).and_then(|text| text.ok_or(BLANK));
+        let payload = match given("payload") {
+            None => Err(BLANK),
+            Some(text) if !text.starts_with('{') => Err(INVALID),
+            Some(text) if text.len() > limit => Err(TOO_LARGE),
+            Some(text) => Ok(text.to_owned()),
+        };
+        let private = match given("private") {
+            None | Some("false" | "\"false\"" | "\"0\"") => Ok(false),
+            Some("true" | "\"true\"" | "\"1\"") => Ok(true),
+            Some(_) => Err(INVALID),
+        };
+        match (text("id"), required("topic"), required("event"), payload, private) {
+            (Ok(id), Ok(topic), Ok(event), Ok(payload), Ok(private)) => Ok(Self { id, topic, event, payload, private }),
+            (id, topic, event, payload, private) => {
+                let problems = [
+                    ("id", id.err()),
+                    ("topic", topic.err()),
+                    ("event", event.err()),
+                    ("payload", payload.err()),
+                    ("private", private.err()),
+                ];
+                let found =
+                    problems.into_iter().filter_map(|(name, problem)| Some((name.to_owned(), json!([problem?]))));
+                Err(Value::Object(found.collect()))
+            }
+        }
+    }
+}
+
+const BLANK: &str = "can't be blank";
+const INVALID: &str = "is invalid";
+const TOO_LARGE: &str = "Payload size exceeds tenant limit";
+
 /// Answers `POST /broadcast`.
 pub(crate) async fn batch(State(cloud): State<Arc<Cloud>>, headers: HeaderMap, body: axum::body::Body) -> Response {
+    let sent = send_batch(&cloud, &headers, body).await;
+    rated(&cloud, sent)
+}
+
+async fn send_batch(cloud: &Cloud, headers: &HeaderMap, body: axum::body::Body) -> Result<(), Refusal> {
     #[derive(Deserialize)]
-    struct Batch {
-        messages: Vec<Message>,
+    struct Batch<'b> {
+        #[serde(borrow, default)]
+        messages: Option<&'b RawValue>,
     }
-    let Some(token) = token(&cloud, &headers) else { return refuse(StatusCode::UNAUTHORIZED, "Unauthorized") };
-    let Some(body) = gateway::read(body, MAX_BODY_BYTES).await else { return invalid("messages", "is too large") };
-    let Ok(Batch { messages }) = serde_json::from_slice(&body) else {
-        return invalid("messages", "is invalid");
-    };
+    let token = admit(cloud, headers)?;
+    let body = gateway::read(body, MAX_BODY_BYTES).await.ok_or_else(|| invalid("messages", "is too large"))?;
+    let batch = serde_json::from_slice(&body).map_err(|_| refuse(StatusCode::BAD_REQUEST, "Bad Request"))?;
+    let Batch { messages: Some(messages) } = batch else { return Err(invalid("messages", BLANK)) };
+    let messages: Vec<&RawValue> = serde_json::from_str(messages.get()).map_err(|_| invalid("messages", INVALID))?;
+    if messages.is_empty() {
+        return Err(invalid("messages", BLANK));
+    }
     let limit = cloud.realtime.options.max_payload_bytes;
-    for message in &messages {
-        if message.topic.is_empty() || message.event.is_empty() {
-            return invalid(if message.topic.is_empty() { "topic" } else { "event" }, "can't be blank");
-        }
-        if message.payload.get().len() > limit {
-            return invalid("payload", "Payload size exceeds tenant limit");
+    let messages: Vec<_> = messages.into_iter().map(|raw| Message::read(raw, limit)).collect();
+    if messages.iter().any(Result::is_err) {
+        let problems: Vec<Value> = messages.into_iter().map(|read| read.err().unwrap_or_else(|| json!({}))).collect();
+        return Err(unprocessable(&json!({ "messages": problems })));
+    }
+    fits(cloud, messages.len())?;
+    for message in messages.into_iter().flatten() {
+        if !message.private || access::of(cloud, &token.identity, &message.topic).await.write {
+            let metadata = message.id.map(|id| json!({ "id": id }).to_string());
+            let broadcast = UserBroadcast { event: message.event, metadata, body: Body::Json(message.payload) };
+            send(&cloud.realtime, &message.topic, message.private, &broadcast);
         }
     }
-    for message in messages {
-        let allowed = !message.private || access::of(&cloud, &token.identity, &message.topic).await.write;
-        let room = Room { topic: format!("{}{}", room::REALTIME, message.topic), private: message.private };
-        let body = Body::Json(message.payload.get().to_owned());
-        if allowed && !send(&cloud.realtime, &room, message.event, body) {
-            return too_many();
-        }
-    }
-    StatusCode::ACCEPTED.into_response()
+    Ok(())
 }
 
 /// Answers `POST /broadcast/<topic>/events/<event>`.
@@ -84,20 +139,32 @@ pub(crate) async fn single(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Response {
-    let Some(token) = token(&cloud, &headers) else { return refuse(StatusCode::UNAUTHORIZED, "Unauthorized") };
     let private = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .any(|(name, value)| name == "private" && value == "true");
-    let Some(body) = gateway::read(body, MAX_BODY_BYTES).await else { return invalid("payload", "is too large") };
+    let sent = send_single(&cloud, &topic, event, private, &headers, body).await;
+    rated(&cloud, sent)
+}
+
+async fn send_single(
+    cloud: &Cloud,
+    topic: &str,
+    event: String,
+    private: bool,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<(), Refusal> {
+    let token = admit(cloud, headers)?;
+    let body = gateway::read(body, MAX_BODY_BYTES).await.ok_or_else(|| invalid("payload", "is too large"))?;
     if body.len() > cloud.realtime.options.max_payload_bytes {
-        return invalid("payload", "Payload size exceeds tenant limit");
+        return Err(invalid("payload", TOO_LARGE));
     }
-    let Some(body) = payload(&headers, body) else { return unsupported(&headers) };
-    let Ok(body) = body else { return invalid("payload", "is invalid") };
-    if private && !access::of(&cloud, &token.identity, &topic).await.write {
-        return refuse(StatusCode::FORBIDDEN, "Unauthorized");
+    let body = payload(headers, body).ok_or_else(|| unsupported(headers))?.map_err(|_| invalid("payload", INVALID))?;
+    if private && !access::of(cloud, &token.identity, topic).await.write {
+        return Err(refuse(StatusCode::FORBIDDEN, "Unauthorized"));
     }
-    let room = Room { topic: format!("{}{topic}", room::REALTIME), private };
-    if send(&cloud.realtime, &room, event, body) { StatusCode::ACCEPTED.into_response() } else { too_many() }
+    fits(cloud, 1)?;
+    send(&cloud.realtime, topic, private, &UserBroadcast { event, metadata: None, body });
+    Ok(())
 }
 
 /// The body by its type; `None` for a type that is not taken.
@@ -112,40 +179,70 @@ fn payload(headers: &HeaderMap, body: Bytes) -> Option<Result<Body, serde_json::
     }
 }
 
-/// Sends to everybody in `room`; false when that is too much for now.
-fn send(realtime: &Realtime, room: &Room, event: String, body: Body) -> bool {
+/// Sends to everybody in a room.
+fn send(realtime: &Realtime, topic: &str, private: bool, broadcast: &UserBroadcast) {
+    let room = Room { topic: format!("{}{topic}", room::REALTIME), private };
     let mut state = realtime.hub.state();
-    if !state.may_send(Instant::now(), room) {
-        return false;
+    state.count_message(Instant::now(), &room);
+    match json_payload(broadcast) {
+        Some(payload) => state.fan_out(&room, None, &Fanout::Text { event: "broadcast", payload: &payload }),
+        None => state.fan_out(&room, None, &Fanout::User(broadcast)),
     }
-    let broadcast = UserBroadcast { event, metadata: None, body };
-    match json_payload(&broadcast) {
-        Some(payload) => state.fan_out(room, None, &Fanout::Text { event: "broadcast", payload: &payload }),
-        None => state.fan_out(room, None, &Fanout::User(&broadcast)),
-    };
-    true
 }
 
-/// The bearer, or else the API key, which the gateway has checked.
-fn token(cloud: &Cloud, headers: &HeaderMap) -> Option<Token> {
+/// Who sends: the bearer, or else the API key, which the gateway has checked.
+fn admit(cloud: &Cloud, headers: &HeaderMap) -> Result<Token, Refusal> {
     let key = headers.get("apikey").and_then(|key| key.to_str().ok());
-    Token::check(cloud, gateway::bearer(headers).or(key)?).ok()
+    let token = gateway::bearer(headers).or(key).and_then(|text| Token::check(cloud, text).ok());
+    let token = token.ok_or_else(|| refuse(StatusCode::UNAUTHORIZED, "Unauthorized"))?;
+    match cloud.realtime.hub.state().message_rate(Instant::now()) {
+        Some((counted, limit)) if counted >= limit => Err(refuse(StatusCode::TOO_MANY_REQUESTS, "Too many requests")),
+        _ => Ok(token),
+    }
 }
 
-fn refuse(status: StatusCode, message: &str) -> Response {
-    gateway::refuse(status, json!({ "message": message }))
+/// Refuses more messages than the rate has room for.
+fn fits(cloud: &Cloud, messages: usize) -> Result<(), Refusal> {
+    match cloud.realtime.hub.state().message_rate(Instant::now()) {
+        Some((counted, limit)) if counted as usize + messages > limit as usize => {
+            let text = "Too many messages to broadcast, please reduce the batch size";
+            Err(refuse(StatusCode::TOO_MANY_REQUESTS, text))
+        }
+        _ => Ok(()),
+    }
 }
 
-fn invalid(field: &str, problem: &str) -> Response {
-    gateway::refuse(StatusCode::UNPROCESSABLE_ENTITY, json!({ "errors": { field: [problem] } }))
+/// The answer, with what is left of the rate where there is a limit.
+fn rated(cloud: &Cloud, sent: Result<(), Refusal>) -> Response {
+    let mut response = match sent {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(Refusal { status, body }) => gateway::refuse(status, body),
+    };
+    if response.status() != StatusCode::UNAUTHORIZED
+        && let Some((counted, limit)) = cloud.realtime.hub.state().message_rate(Instant::now())
+    {
+        let headers = response.headers_mut();
+        headers.insert("x-rate-rolling", counted.into());
+        headers.insert("x-rate-limit", limit.into());
+        headers.insert("x-rate-limit-remaining", limit.saturating_sub(counted).into());
+    }
+    response
 }
 
-fn unsupported(headers: &HeaderMap) -> Response {
+fn refuse(status: StatusCode, message: &str) -> Refusal {
+    Refusal { status, body: json!({ "message": message }) }
+}
+
+fn invalid(field: &str, problem: &str) -> Refusal {
+    unprocessable(&json!({ field: [problem] }))
+}
+
+fn unprocessable(errors: &Value) -> Refusal {
+    Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, body: json!({ "errors": errors }) }
+}
+
+fn unsupported(headers: &HeaderMap) -> Refusal {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let error = format!("Unsupported content type: {kind}");
-    gateway::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": error }))
-}
-
-fn too_many() -> Response {
-    refuse(StatusCode::TOO_MANY_REQUESTS, "You have exceeded your rate limit")
+    let body = json!({ "error": format!("Unsupported content type: {kind}") });
+    Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, body }
 }

@@ -7,11 +7,7 @@ use std::{
 };
 
 use super::{Realtime, disturb::Disturb, hub::Hub, wire::Body};
-use crate::{
-    cloud::Cloud,
-    core::clock::Clock,
-    faults::Fault,
-};
+use crate::{cloud::Cloud, core::clock::Clock, faults::Fault};
 
 /// Steers the realtime service of a [`Running`](crate::Running) cloud; clones steer the same one.
 ///
@@ -104,12 +100,32 @@ impl RealtimeControl {
         self.switches().set_random(Some((seed, per_mille)));
     }
 
-    /// Refuses the next `times` upgrades with `status`, such as 429 or 503.
+    /// Refuses the next `times` upgrades with `status` and the service's own text, such as 404, 429 or 500.
     pub fn refuse_upgrades(&self, status: u16, times: u32) {
         let Some(cloud) = self.cloud.upgrade() else { return };
+        let text = match status {
+            401 => "The token provided is not a valid JWT",
+            403 => "Realtime was disabled for this tenant",
+            404 => "Tenant not found",
+            429 => "Too many connected users",
+            _ => "Error connecting to Realtime",
+        };
+        let body = serde_json::json!({ "error": text }).to_string();
         for path in [super::UPGRADE_PATH, super::PLAIN_PATH] {
-            cloud.faults.inject(Fault::answer(status).on(path).times(times));
+            let fault = Fault::answer(status).body("application/json", body.clone());
+            cloud.faults.inject(fault.on(path).times(times));
         }
+    }
+
+    /// Refuses the next `joins` joins of topics `realtime:…` with `reason`, such as
+    /// `RealtimeRestarting: Realtime is restarting, please standby`.
+    pub fn refuse_joins(&self, joins: u32, reason: impl Into<String>) {
+        self.switches().refuse_joins(joins, reason.into());
+    }
+
+    /// Ends every channel with `phx_error`, as when its process dies; sockets stay open.
+    pub fn crash_channels(&self) {
+        self.hub().crash_channels();
     }
 
     /// Ends every disturbance; refused upgrades are ended by [`Running::clear_faults`](crate::Running::clear_faults).

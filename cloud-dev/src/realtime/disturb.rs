@@ -61,6 +61,8 @@ struct State {
     drops: Vec<u64>,
     lost_replies: u32,
     late_replies: (u32, Duration),
+    /// What joins are refused with, and how many of them.
+    refused_joins: (u32, String),
     random: Option<(fastrand::Rng, u16)>,
 }
 
@@ -138,6 +140,17 @@ impl Disturb {
 
     pub(crate) fn delay_replies(&self, replies: u32, delay: Duration) {
         self.state().late_replies = (replies, delay.min(MAX_DELAY));
+    }
+
+    pub(crate) fn refuse_joins(&self, joins: u32, reason: String) {
+        self.state().refused_joins = (joins, reason);
+    }
+
+    /// Why the next join is refused, if it shall be.
+    pub(crate) fn refused_join(&self) -> Option<String> {
+        let (left, reason) = &mut self.state().refused_joins;
+        *left = left.checked_sub(1)?;
+        Some(reason.clone())
     }
 
     pub(crate) fn set_random(&self, random: Option<(u64, u16)>) {

@@ -15,6 +15,7 @@ use http::{
     header::{RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL},
 };
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{
     socket,
@@ -57,6 +58,9 @@ pub(crate) async fn upgrade(
     if !realtime.hub.has_room() {
         return refuse(&cloud, StatusCode::TOO_MANY_REQUESTS, "Too many connected users").await;
     }
+    if realtime.hub.state().joins_are_many(Instant::now()) {
+        return refuse(&cloud, StatusCode::TOO_MANY_REQUESTS, "Too many joins per second").await;
+    }
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
         return gateway::refuse(StatusCode::BAD_REQUEST, json!({ "error": "This is a WebSocket" }));
     };
@@ -70,6 +74,9 @@ pub(crate) async fn upgrade(
 
 async fn refuse(cloud: &Cloud, status: StatusCode, text: &str) -> Response {
     pause(cloud.realtime.options.connect_penalty).await;
+    if cloud.realtime.options.bare_refusals {
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let mut response = gateway::refuse(status, json!({ "error": text }));
     if status == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().remove(RETRY_AFTER); // the service gives no hint
@@ -99,7 +106,7 @@ fn version(uri: &Uri) -> Option<Version> {
 fn key(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let named = header("x-api-key").or_else(|| header("apikey")).or_else(|| parameter(uri, "apikey"));
-    named.or_else(|| bearer_protocol(headers)).filter(|key| !key.is_empty())
+    named.or_else(|| bearer_protocol(headers))
 }
 
 fn bearer_protocol(headers: &HeaderMap) -> Option<String> {

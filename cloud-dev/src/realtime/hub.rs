@@ -21,7 +21,7 @@ use super::{
     options::RealtimeOptions,
     outbox::Outbox,
     presence::Presence,
-    room,
+    room, session,
     token::Token,
     wire::{self, Body, Outbound, Ref, UserBroadcast, Version},
 };
@@ -49,6 +49,8 @@ pub(crate) struct Channel {
     pub(crate) ack: bool,
     pub(crate) may_write: bool,
     pub(crate) presence_key: String,
+    /// Whether it hears who comes and goes.
+    pub(crate) hears_presence: bool,
     pub(crate) token: Token,
     /// What of the tables it wants to hear.
     pub(crate) changes: Arc<[Subscription]>,
@@ -91,6 +93,7 @@ pub(crate) struct State {
     rooms: HashMap<Room, Members>,
     joins: Window,
     messages: Window,
+    presences: Window,
 }
 
 #[derive(Debug)]
@@ -102,8 +105,15 @@ pub(crate) struct Socket {
 
 #[derive(Debug, Default)]
 struct Members {
-    here: BTreeMap<SocketId, (Version, Outbox)>,
+    here: BTreeMap<SocketId, Member>,
     presence: Presence,
+}
+
+#[derive(Debug)]
+struct Member {
+    version: Version,
+    outbox: Outbox,
+    hears_presence: bool,
 }
 
 impl Hub {
@@ -116,6 +126,7 @@ impl Hub {
             rooms: HashMap::new(),
             joins: Window::new(options.joins_per_second, second),
             messages: Window::new(options.messages_per_second, second),
+            presences: Window::new(options.presence_per_second, second),
         };
         Self { state: Mutex::new(state), max_sockets: options.max_sockets, sockets: watch::Sender::new(0) }
     }
@@ -169,6 +180,21 @@ impl Hub {
         }
     }
 
+    /// Ends every channel of the service as if its process had died.
+    pub(crate) fn crash_channels(&self) {
+        let mut state = self.state();
+        let joined: Vec<_> = state
+            .sockets
+            .iter()
+            .flat_map(|(id, socket)| socket.channels.keys().map(|topic| (*id, topic.clone())))
+            .collect();
+        for (id, topic) in joined {
+            if let Some(Channel { join_ref, .. }) = state.leave(id, &topic) {
+                state.send(id, &session::ended(&join_ref, &topic, "phx_error"));
+            }
+        }
+    }
+
     /// Ends every subscription to the tables, at once.
     pub(crate) fn break_off(&self) {
         for socket in self.state().sockets.values_mut() {
@@ -213,11 +239,17 @@ impl State {
         self.joins.allows(now, 1)
     }
 
+    /// Whether joins are at their limit, so that not even a new socket is let in.
+    pub(crate) fn joins_are_many(&self, now: Instant) -> bool {
+        self.joins.limit().is_some_and(|limit| self.joins.counted(now) >= limit)
+    }
+
     /// Adds a channel to a socket that has none of the topic.
     pub(crate) fn join(&mut self, socket: SocketId, channel: Channel) {
         let Some(found) = self.sockets.get_mut(&socket) else { return };
         let members = self.rooms.entry(channel.room.clone()).or_default();
-        members.here.insert(socket, (found.version, found.outbox.clone()));
+        let (version, outbox, hears_presence) = (found.version, found.outbox.clone(), channel.hears_presence);
+        members.here.insert(socket, Member { version, outbox, hears_presence });
         found.channels.insert(channel.room.topic.clone(), channel);
     }
 
@@ -227,7 +259,7 @@ impl State {
         let Some(members) = self.rooms.get_mut(&channel.room) else { return Some(channel) };
         members.here.remove(&socket);
         if let Some(diff) = members.presence.untrack(socket) {
-            self.fan_out(&channel.room, None, &Fanout::Text { event: "presence_diff", payload: &diff });
+            self.show(&channel.room, &diff);
         }
         if self.rooms.get(&channel.room).is_some_and(|members| members.here.is_empty()) {
             self.rooms.remove(&channel.room);
@@ -249,48 +281,85 @@ impl State {
         }
     }
 
-    /// Writes `message` to everybody in `room` but `except`; returns to how many.
-    pub(crate) fn fan_out(&self, room: &Room, except: Option<SocketId>, message: &Fanout<'_>) -> usize {
-        let Some(members) = self.rooms.get(room) else { return 0 };
+    /// Writes `message` to everybody in `room` but `except`.
+    pub(crate) fn fan_out(&self, room: &Room, except: Option<SocketId>, message: &Fanout<'_>) {
+        self.fan_out_to(room, |socket, _| Some(socket) != except, message);
+    }
+
+    /// Writes a diff to everybody in `room` who hears such.
+    fn show(&self, room: &Room, diff: &str) {
+        let message = Fanout::Text { event: "presence_diff", payload: diff };
+        self.fan_out_to(room, |_, member| member.hears_presence, &message);
+    }
+
+    fn fan_out_to(&self, room: &Room, gets: impl Fn(SocketId, &Member) -> bool, message: &Fanout<'_>) {
+        let Some(members) = self.rooms.get(room) else { return };
         let mut written = [None, None];
-        let mut deliveries = 0;
-        for (socket, (version, outbox)) in &members.here {
-            if Some(*socket) == except {
-                continue;
-            }
+        for (_, member) in members.here.iter().filter(|(socket, member)| gets(**socket, member)) {
             let [one, two] = &mut written;
-            let frame = match version {
+            let frame = match member.version {
                 Version::V1 => one.get_or_insert_with(|| write(Version::V1, &room.topic, message)),
                 Version::V2 => two.get_or_insert_with(|| write(Version::V2, &room.topic, message)),
             };
             if let Some(frame) = frame {
-                outbox.push(frame.clone());
-                deliveries += 1;
+                member.outbox.push(frame.clone());
             }
         }
-        deliveries
     }
 
     /// Whether a message to `room` fits into the rate: it counts once, and once for each who gets it.
     pub(crate) fn may_send(&mut self, now: Instant, room: &Room) -> bool {
-        let deliveries = self.rooms.get(room).map_or(0, |members| members.here.len());
-        self.messages.allows(now, 1 + deliveries)
+        let messages = 1 + self.members(room);
+        self.messages.allows(now, messages)
     }
 
-    /// Shows `payload` under the key of a channel, and tells everybody.
+    /// Counts a message to `room` that was let through before.
+    pub(crate) fn count_message(&mut self, now: Instant, room: &Room) {
+        let messages = u32::try_from(1 + self.members(room)).unwrap_or(u32::MAX);
+        self.messages.count(now, messages);
+    }
+
+    fn members(&self, room: &Room) -> usize {
+        self.rooms.get(room).map_or(0, |members| members.here.len())
+    }
+
+    /// Whether one more change of a table fits into the rate of messages.
+    pub(crate) fn may_deliver(&mut self, now: Instant) -> bool {
+        self.messages.allows(now, 1)
+    }
+
+    /// Whether one more presence state or change fits into the rate.
+    pub(crate) fn may_show(&mut self, now: Instant) -> bool {
+        self.presences.allows(now, 1)
+    }
+
+    /// How many messages were counted just now, and how many may be; `None` without a limit.
+    pub(crate) fn message_rate(&self, now: Instant) -> Option<(u32, u32)> {
+        Some((self.messages.counted(now), self.messages.limit()?))
+    }
+
+    /// Whether a channel shows `payload` already.
+    pub(crate) fn shows(&self, socket: SocketId, room: &Room, payload: &Map<String, Value>) -> bool {
+        self.rooms.get(room).is_some_and(|members| members.presence.shows(socket, payload))
+    }
+
+    /// Shows `payload` under the key of a channel, and tells everybody, itself from now on included.
     pub(crate) fn track(&mut self, socket: SocketId, room: &Room, key: &str, payload: Map<String, Value>) {
         self.references += 1;
         let reference = format!("F{:016x}", self.references ^ (fastrand::u64(..) << 24));
         let Some(members) = self.rooms.get_mut(room) else { return };
+        if let Some(member) = members.here.get_mut(&socket) {
+            member.hears_presence = true;
+        }
         if let Some(diff) = members.presence.track(socket, key, payload, reference) {
-            self.fan_out(room, None, &Fanout::Text { event: "presence_diff", payload: &diff });
+            self.show(room, &diff);
         }
     }
 
     /// Shows nothing any more; who asked hears it too.
     pub(crate) fn untrack(&mut self, socket: SocketId, room: &Room) {
         if let Some(diff) = self.rooms.get_mut(room).and_then(|members| members.presence.untrack(socket)) {
-            self.fan_out(room, None, &Fanout::Text { event: "presence_diff", payload: &diff });
+            self.show(room, &diff);
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Wanted {
 /// Which stored broadcasts to send again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replay {
+    /// Spoken of, but with nothing that could be asked for.
+    Nothing,
     /// The newest `limit` since this time in milliseconds.
     Since { millis: i64, limit: usize },
     /// Asked for in a way that makes no sense.
@@ -46,7 +48,7 @@ impl Wanted {
             private: flag(&config["private"]),
             echo: flag(&broadcast["self"]),
             ack: flag(&broadcast["ack"]),
-            replay: broadcast["replay"].as_object().map(replay),
+            replay: broadcast.get("replay").map(|asked| asked.as_object().map_or(Replay::Nothing, replay)),
             replication_ready: flag(&broadcast["replication_ready"]),
             presence: flag(&presence["enabled"]),
             presence_key: key(&presence["key"]),

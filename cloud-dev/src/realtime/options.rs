@@ -38,7 +38,10 @@ pub struct RealtimeOptions {
     pub(crate) drops_stale_pushes: bool,
     pub(crate) closes_on_malformed: bool,
     pub(crate) rooms: bool,
+    pub(crate) bare_refusals: bool,
     pub(crate) idle_limit: Duration,
+    pub(crate) idle_code: u16,
+    pub(crate) channel_check: Duration,
     pub(crate) token_check: Duration,
     pub(crate) max_frame_bytes: usize,
     pub(crate) max_payload_bytes: usize,
@@ -48,6 +51,7 @@ pub struct RealtimeOptions {
     pub(crate) joins_per_second: u32,
     pub(crate) messages_per_second: u32,
     pub(crate) presence_calls: u32,
+    pub(crate) presence_per_second: u32,
     pub(crate) private_only: bool,
     pub(crate) private_default: TopicAccess,
     pub(crate) topic_rules: Vec<(String, TopicAccess)>,
@@ -64,7 +68,10 @@ impl Default for RealtimeOptions {
             drops_stale_pushes: false,
             closes_on_malformed: false,
             rooms: false,
+            bare_refusals: false,
             idle_limit: Duration::from_secs(60),
+            idle_code: 1000,
+            channel_check: Duration::from_secs(600),
             token_check: Duration::from_secs(300),
             max_frame_bytes: 5_000_000,
             max_payload_bytes: 3_000 * 1_000 + 500,
@@ -74,6 +81,7 @@ impl Default for RealtimeOptions {
             joins_per_second: u32::MAX,
             messages_per_second: u32::MAX,
             presence_calls: 5,
+            presence_per_second: u32::MAX,
             private_only: false,
             private_default: TopicAccess::ReadWrite,
             topic_rules: Vec::new(),
@@ -84,8 +92,8 @@ impl Default for RealtimeOptions {
 
 impl RealtimeOptions {
     /// The pace, the penalties and the limits of the hosted free plan: 1 s until a subscription works, 2 s before a
-    /// refused upgrade is answered and 5 s before a refused join is, 200 sockets, 100 joins and 100 messages a
-    /// second, 256 KB a payload.
+    /// refused upgrade is answered and 5 s before a refused join is, 200 sockets, 100 joins, 100 messages
+    /// and 20 changes of presence a second, 256 KB a payload.
     pub fn like_production() -> Self {
         Self {
             subscribe_delay: Duration::from_secs(1),
@@ -95,6 +103,7 @@ impl RealtimeOptions {
             max_sockets: 200,
             joins_per_second: 100,
             messages_per_second: 100,
+            presence_per_second: 20,
             ..Self::default()
         }
     }
@@ -119,9 +128,24 @@ impl RealtimeOptions {
     }
 
     /// Behaves like a plain Phoenix 1.8 server: pushes with a stale or missing join reference get no answer, and a
-    /// malformed message closes the socket with 1011. Default: they are handled, and skipped.
+    /// malformed message closes the socket with 1011; a silent socket is closed with 1002. Default: they are handled,
+    /// and skipped; 1000.
     pub fn strict_phoenix(mut self) -> Self {
-        (self.drops_stale_pushes, self.closes_on_malformed) = (true, true);
+        (self.drops_stale_pushes, self.closes_on_malformed, self.idle_code) = (true, true, 1002);
+        self
+    }
+
+    /// Refuses upgrades as servers did before July 2026: with 403 and no text, whatever is wrong. Default: with the
+    /// status and the text of the reason.
+    pub fn bare_refusals(mut self) -> Self {
+        self.bare_refusals = true;
+        self
+    }
+
+    /// How often a socket is looked at that has left all its channels: it is cut then, without a close frame.
+    /// Default: every 10 min.
+    pub fn channel_check(mut self, interval: Duration) -> Self {
+        self.channel_check = interval;
         self
     }
 
@@ -172,9 +196,16 @@ impl RealtimeOptions {
         self
     }
 
-    /// Messages a second of all sockets together, each delivery counted; one more closes its channel. Default: any.
+    /// Messages a second of all sockets together, each delivery counted; one more closes its channel, and changes of
+    /// the tables are skipped. Default: any.
     pub fn messages_per_second(mut self, messages: u32) -> Self {
         self.messages_per_second = messages;
+        self
+    }
+
+    /// Presence states and changes a second of all sockets together; one more closes its channel. Default: any.
+    pub fn presence_per_second(mut self, events: u32) -> Self {
+        self.presence_per_second = events;
         self
     }
 

@@ -33,10 +33,10 @@ impl Presence {
         payload: Map<String, Value>,
         reference: String,
     ) -> Option<String> {
-        let before = self.here.get(&member);
-        if before.is_some_and(|entry| entry.payload == payload) {
+        if self.shows(member, &payload) {
             return None;
         }
+        let before = self.here.get(&member);
         let mut meta = payload.clone();
         meta.insert("phx_ref".to_owned(), reference.into());
         if let Some(entry) = before
@@ -48,6 +48,11 @@ impl Presence {
         let joins = json!({ key: { "metas": [&entry.meta] } });
         let leaves = self.here.insert(member, entry).map_or_else(|| json!({}), |old| left(&old));
         Some(diff(&joins, &leaves))
+    }
+
+    /// Whether `member` shows `payload` already.
+    pub(crate) fn shows(&self, member: Member, payload: &Map<String, Value>) -> bool {
+        self.here.get(&member).is_some_and(|entry| entry.payload == *payload)
     }
 
     /// Takes `member` away; `None` when it was not there.

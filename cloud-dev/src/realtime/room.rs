@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::{
     hub::{Channel, Fanout, Room},
-    session::Session,
-    wire::{self, Inbound, Outbound, Payload, Ref},
+    session::{Session, ended},
+    wire::{self, Inbound, Payload, Ref},
 };
 
 /// What topics of the service begin with.
@@ -40,51 +40,51 @@ impl Session {
             return self.answer(message, message.join_ref.clone(), "error", response);
         }
         let room = Room { topic: message.topic.clone(), private: false };
-        self.enter(Channel {
+        let channel = Channel {
             join_ref: message.join_ref.clone(),
-            room: room.clone(),
+            room,
             echo: true,
             ack: true,
             may_write: true,
             presence_key: uuid::Uuid::new_v4().to_string(),
+            hears_presence: true,
             token: self.connect_token(),
             changes: [].into(),
             live: None,
             presence_calls: Channel::presence_window(u32::MAX),
-        });
-        self.answer(message, message.join_ref.clone(), "ok", "{}");
-        let payload = self.hub().state().presence_state(&room);
-        self.tell(&message.topic, &message.join_ref, "presence_state", &payload);
+        };
+        self.enter(message, "{}", channel, true);
     }
 
-    pub(super) fn plain_push(&mut self, message: Inbound, join_ref: Ref) {
+    pub(super) fn plain_push(&mut self, message: &Inbound) {
+        let join_ref = &message.join_ref;
         let room = Room { topic: message.topic.clone(), private: false };
         match (message.event.as_str(), &message.payload) {
-            ("echo", Payload::Json(payload)) => self.answer(&message, message.join_ref.clone(), "ok", payload),
+            ("echo", Payload::Json(payload)) => self.answer(message, join_ref.clone(), "ok", payload),
             ("echo", Payload::Binary(data)) => {
-                let frame = wire::reply(&message.join_ref, &message.reference, &message.topic, "ok", data);
+                let frame = wire::reply(join_ref, &message.reference, &message.topic, "ok", data);
                 self.write(frame);
             }
-            ("fail", Payload::Json(payload)) => self.answer(&message, message.join_ref.clone(), "error", payload),
+            ("fail", Payload::Json(payload)) => self.answer(message, join_ref.clone(), "error", payload),
             ("shout", Payload::Json(payload)) => {
                 self.hub().state().fan_out(&room, None, &Fanout::Text { event: "shout", payload });
             }
             ("shout", Payload::Binary(data)) => {
                 self.hub().state().fan_out(&room, None, &Fanout::Binary { event: "shout", data });
             }
-            ("push", Payload::Json(payload)) => self.tell(&message.topic, &join_ref, "push", payload),
-            ("push", Payload::Binary(data)) => self.write(wire::push(&join_ref, &message.topic, "push", data)),
+            ("push", Payload::Json(payload)) => self.tell(&message.topic, join_ref, "push", payload),
+            ("push", Payload::Binary(data)) => self.write(wire::push(join_ref, &message.topic, "push", data)),
             ("late", Payload::Json(payload)) => {
-                self.answer_after(LATE, &message, message.join_ref.clone(), "ok", payload);
+                self.answer_after(LATE, message, join_ref.clone(), "ok", payload);
             }
             ("track", Payload::Json(payload)) => {
                 let shown: Map<String, Value> = serde_json::from_str(payload).unwrap_or_default();
                 let key = shown.get("key").and_then(Value::as_str).unwrap_or("someone").to_owned();
                 self.hub().state().track(self.id(), &room, &key, shown);
-                self.answer(&message, message.join_ref.clone(), "ok", "{}");
+                self.answer(message, join_ref.clone(), "ok", "{}");
             }
-            ("crash", _) => self.end_plain(&message.topic, &join_ref, "phx_error"),
-            ("stop", _) => self.end_plain(&message.topic, &join_ref, "phx_close"),
+            ("crash", _) => self.end_plain(&message.topic, join_ref, "phx_error"),
+            ("stop", _) => self.end_plain(&message.topic, join_ref, "phx_close"),
             _ => {}
         }
     }
@@ -92,8 +92,7 @@ impl Session {
     fn end_plain(&mut self, topic: &str, join_ref: &Ref, event: &str) {
         let left = self.hub().state().leave(self.id(), topic);
         if left.is_some() {
-            let message = Outbound { join_ref, reference: join_ref, topic, event, payload: "{}" };
-            self.hub().state().send(self.id(), &message);
+            self.hub().state().send(self.id(), &ended(join_ref, topic, event));
         }
     }
 

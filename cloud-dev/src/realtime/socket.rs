@@ -194,7 +194,9 @@ async fn read(
                 }
             }
             () = tokio::time::sleep_until(session.due()) => {
-                session.tick().await;
+                if !session.tick().await {
+                    return End::Gone; // the real service kills it, without a word
+                }
                 None
             }
             Ok(()) = recheck.changed() => {
@@ -206,7 +208,7 @@ async fn read(
                 session.restart_changes(gap);
                 None
             }
-            () = tokio::time::sleep_until(idle) => return End::Close(1000, ""),
+            () = tokio::time::sleep_until(idle) => return End::Close(options.idle_code, ""),
         };
         match next {
             None => {}

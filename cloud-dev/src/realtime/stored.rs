@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::{Value, json};
@@ -28,6 +28,9 @@ pub(crate) struct Stored {
     messages: Mutex<VecDeque<Message>>,
 }
 
+/// Access to what is kept.
+pub(crate) struct Kept<'k>(MutexGuard<'k, VecDeque<Message>>);
+
 /// One kept broadcast.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
@@ -48,30 +51,41 @@ impl Stored {
         };
         let message = Message { id: id.clone(), topic: topic.to_owned(), event: event.to_owned(), body, millis };
         let room = Room { topic: format!("{}{topic}", room::REALTIME), private };
-        let mut kept = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         let broadcast = message.broadcast(&json!({ "id": id }));
         match json_payload(&broadcast) {
             Some(payload) => hub.state().fan_out(&room, None, &Fanout::Text { event: "broadcast", payload: &payload }),
             None => hub.state().fan_out(&room, None, &Fanout::User(&broadcast)),
         };
         if private {
-            if kept.len() >= MAX_STORED {
-                kept.pop_front();
+            if kept.0.len() >= MAX_STORED {
+                kept.0.pop_front();
             }
-            kept.push_back(message);
+            kept.0.push_back(message);
         }
         id
     }
 
+    /// What is kept; nothing is sent or added as long as this is held.
+    pub(crate) fn kept(&self) -> Kept<'_> {
+        Kept(self.messages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Kept<'_> {
     /// The newest `limit` messages of a private topic from `millis` on, oldest first.
-    pub(crate) fn since(&self, topic: &str, millis: i64, limit: usize, now: i64) -> Vec<Message> {
-        let kept = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn since(
+        &self,
+        topic: &str,
+        millis: i64,
+        limit: usize,
+        now: i64,
+    ) -> impl DoubleEndedIterator<Item = &Message> {
         let fits = |message: &&Message| {
             message.topic == topic && message.millis >= millis && message.millis >= now - RETENTION
         };
-        let mut found: Vec<Message> = kept.iter().rev().filter(fits).take(limit).cloned().collect();
-        found.reverse();
-        found
+        let newest: Vec<&Message> = self.0.iter().rev().filter(fits).take(limit).collect();
+        newest.into_iter().rev()
     }
 }
 
@@ -126,7 +140,7 @@ mod tests {
         stored.send(&hub, "t", "public", Body::Json("{}".into()), false, 2_000);
         stored.send(&hub, "u", "other", Body::Json("{}".into()), true, 2_000);
         let events = |millis, limit, now| -> Vec<String> {
-            stored.since("t", millis, limit, now).into_iter().map(|message| message.event).collect()
+            stored.kept().since("t", millis, limit, now).map(|message| message.event.clone()).collect()
         };
         assert_eq!(events(0, 25, 3_000), (1..26).map(|n| format!("e{n}")).collect::<Vec<_>>());
         assert_eq!(events(1_024, 25, 3_000), ["e24", "e25"]);

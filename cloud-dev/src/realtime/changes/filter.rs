@@ -16,6 +16,10 @@ use crate::{
 /// Values that `in` takes.
 const MAX_LIST: usize = 100;
 
+/// The operators there are.
+const OPERATORS: [&str; 13] =
+    ["eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ilike", "is", "match", "imatch", "isdistinct"];
+
 /// Conditions that must all hold; none at all always do.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
@@ -42,15 +46,57 @@ enum Test {
     Distinct(Value),
 }
 
+/// One condition as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    column: String,
+    operator: &'static str,
+    /// Without its quotes; of `in`, the list with its parentheses.
+    value: String,
+    negated: bool,
+}
+
+impl Written {
+    /// How the real service shows it.
+    pub(super) fn inspect(&self) -> String {
+        let Self { column, operator, value, negated } = self;
+        let value = match *operator {
+            "in" => format!("{{{}}}", value.get(1..value.len() - 1).unwrap_or_default()),
+            _ => value.clone(),
+        };
+        format!("{{{column:?}, {operator:?}, {value:?}, {negated}}}")
+    }
+}
+
+/// Reads a filter; the error says what is wrong with the way it is written.
+pub(super) fn conditions(text: &str) -> Result<Vec<Written>, String> {
+    match text.trim() {
+        "" => Ok(Vec::new()),
+        text => segments(text).iter().map(|segment| written(segment.trim())).collect(),
+    }
+}
+
+fn written(text: &str) -> Result<Written, String> {
+    if text.is_empty() {
+        return Err("filter must not contain empty segments (check for extra commas)".to_owned());
+    }
+    let (column, rest) = text.split_once('=').ok_or_else(|| format!("[{text:?}]"))?;
+    let (negated, rest) = rest.strip_prefix("not.").map_or((false, rest), |rest| (true, rest));
+    let (name, value) = rest.split_once('.').ok_or_else(|| format!("[{rest:?}]"))?;
+    let known = OPERATORS.iter().find(|operator| **operator == name);
+    let operator = known.ok_or_else(|| format!("[{name:?}, {value:?}]"))?;
+    let value = match *operator {
+        "in" if value.len() >= 2 && value.starts_with('(') && value.ends_with(')') => value.to_owned(),
+        "in" => return Err("`in` filter value must be wrapped by parentheses".to_owned()),
+        _ => unquoted(value),
+    };
+    Ok(Written { column: column.to_owned(), operator, value, negated })
+}
+
 impl Filter {
-    /// Reads a filter on `table`; the error says what is wrong with it.
-    pub(crate) fn parse(table: &Table, text: &str) -> Result<Self, String> {
-        if text.trim().is_empty() {
-            return Ok(Self::default());
-        }
-        let conditions =
-            segments(text).into_iter().map(|segment| condition(table, &segment)).collect::<Result<_, _>>()?;
-        Ok(Self { conditions })
+    /// What the conditions mean on `table`; the error is the database's, without its `ERROR`.
+    pub(super) fn of(table: &Table, conditions: &[Written]) -> Result<Self, String> {
+        Ok(Self { conditions: conditions.iter().map(|written| condition(table, written)).collect::<Result<_, _>>()? })
     }
 
     /// Whether `values` (in column order) meet it; a column that is not there meets nothing.
@@ -82,70 +128,94 @@ impl Condition {
     }
 }
 
-fn condition(table: &Table, text: &str) -> Result<Condition, String> {
-    let wrong = || format!("Error parsing `filter` params: [{text:?}]");
-    let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
-    let name = name.trim();
+fn condition(table: &Table, written: &Written) -> Result<Condition, String> {
+    let Written { column: name, operator, value, negated } = written;
+    let raised = |text: String| format!("P0001 (raise_exception) {text}");
     let at = table.columns.iter().position(|column| column.name == name);
     let column = at.and_then(|at| table.columns.get(at));
     let (Some(at), Some(column)) = (at, column) else {
-        return Err(unable(table, &format!("invalid column for filter {name}")));
+        return Err(raised(format!("invalid column for filter {name}")));
     };
-    let (negated, rest) = rest.strip_prefix("not.").map_or((false, rest), |rest| (true, rest));
-    let (operator, value) = rest.split_once('.').ok_or_else(wrong)?;
-    let read = |text: &str| from_text(column.ty, text).map_err(|error| unable(table, &error.message));
-    let value_of = |text: &str| read(&unquoted(text));
-    let test = match operator {
-        "eq" => Test::Compare(Ordering::is_eq, value_of(value)?),
-        "neq" => Test::Compare(Ordering::is_ne, value_of(value)?),
-        "lt" => Test::Compare(Ordering::is_lt, value_of(value)?),
-        "lte" => Test::Compare(Ordering::is_le, value_of(value)?),
-        "gt" => Test::Compare(Ordering::is_gt, value_of(value)?),
-        "gte" => Test::Compare(Ordering::is_ge, value_of(value)?),
-        "isdistinct" if value.eq_ignore_ascii_case("null") => Test::Distinct(Value::Null),
-        "isdistinct" => Test::Distinct(value_of(value)?),
-        "in" => Test::In(list(value).ok_or_else(wrong)?.iter().map(|item| value_of(item)).collect::<Result<_, _>>()?),
-        "is" => truth(column, value).ok_or_else(wrong)?,
-        "like" | "ilike" if is_text(column) => Test::Like { pattern: unquoted(value), fold: operator == "ilike" },
-        "match" | "imatch" if is_text(column) => {
-            let regex = compile(&unquoted(value), operator == "imatch");
-            Test::Match(regex.map_err(|_| unable(table, "invalid regular expression"))?)
-        }
-        "like" | "ilike" | "match" | "imatch" => {
-            return Err(unable(table, &format!("operator does not exist: {} ~~ unknown", column.ty.name())));
-        }
-        _ => return Err(wrong()),
+    let read = |text: &str| {
+        from_text(column.ty, text).map_err(|error| format!("22P02 (invalid_text_representation) {}", error.message))
     };
-    Ok(Condition { at, ty: column.ty, negated, test })
+    let text_only = || {
+        let ty = column.ty.name();
+        match column.ty {
+            PgType::Text => Ok(()),
+            _ => Err(raised(format!("operator {operator} requires a text-compatible column type, got {ty}"))),
+        }
+    };
+    let test = match *operator {
+        "eq" => Test::Compare(Ordering::is_eq, read(value)?),
+        "neq" => Test::Compare(Ordering::is_ne, read(value)?),
+        "lt" => Test::Compare(Ordering::is_lt, read(value)?),
+        "lte" => Test::Compare(Ordering::is_le, read(value)?),
+        "gt" => Test::Compare(Ordering::is_gt, read(value)?),
+        "gte" => Test::Compare(Ordering::is_ge, read(value)?),
+        "isdistinct" => Test::Distinct(read(value)?),
+        "in" => {
+            let items = list(value);
+            if items.len() > MAX_LIST {
+                return Err(raised("too many values for `in` filter. Maximum 100".to_owned()));
+            }
+            Test::In(items.iter().map(|item| read(item)).collect::<Result<_, _>>()?)
+        }
+        "is" => truth(column, value).map_err(raised)?,
+        "like" | "ilike" => {
+            text_only()?;
+            Test::Like { pattern: value.clone(), fold: *operator == "ilike" }
+        }
+        _ => {
+            text_only()?;
+            let regex = compile(value, *operator == "imatch");
+            Test::Match(
+                regex.map_err(|_| raised(format!("invalid regular expression for {operator} filter: {value}")))?,
+            )
+        }
+    };
+    Ok(Condition { at, ty: column.ty, negated: *negated, test })
 }
 
-/// What is said of parameters that the database does not take.
-pub(crate) fn unable(table: &Table, reason: &str) -> String {
-    format!(
-        "Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given connect \
-         parameters: [schema: public, table: {}]. Exception: {reason}",
-        table.name
-    )
-}
-
-fn is_text(column: &Column) -> bool {
-    column.ty == PgType::Text
-}
-
-fn truth(column: &Column, text: &str) -> Option<Test> {
-    match (text.to_ascii_lowercase().as_str(), column.ty) {
-        ("null", _) | ("unknown", PgType::Bool) => Some(Test::Null),
-        ("true", PgType::Bool) => Some(Test::Truth(true)),
-        ("false", PgType::Bool) => Some(Test::Truth(false)),
-        _ => None,
+fn truth(column: &Column, text: &str) -> Result<Test, String> {
+    match (text, column.ty) {
+        ("null", _) | ("unknown", PgType::Bool) => Ok(Test::Null),
+        ("true", PgType::Bool) => Ok(Test::Truth(true)),
+        ("false", PgType::Bool) => Ok(Test::Truth(false)),
+        ("true" | "false" | "unknown", ty) => {
+            Err(format!("is {text} filter requires a boolean column, got {}", ty.name()))
+        }
+        _ => Err("invalid value for is filter: must be null, true, false, or unknown".to_owned()),
     }
 }
 
-/// `(a,"b,c")`, with at most so many values.
-fn list(text: &str) -> Option<Vec<String>> {
-    let inner = text.trim().strip_prefix('(')?.strip_suffix(')')?;
-    let items = segments(inner);
-    (items.len() <= MAX_LIST).then_some(items)
+/// The values of `(a,"b,c")`, which the database reads as an array: blanks around a value do not count.
+fn list(text: &str) -> Vec<String> {
+    let inner = text.get(1..text.len() - 1).unwrap_or_default();
+    if inner.trim().is_empty() {
+        return Vec::new();
+    }
+    let (mut items, mut item, mut inside, mut quoted) = (Vec::new(), String::new(), false, false);
+    let mut chars = inner.chars();
+    while let Some(next) = chars.next() {
+        match next {
+            '\\' => item.extend(chars.next()),
+            '"' => (inside, quoted) = (!inside, true),
+            ',' if !inside => {
+                items.push(value(&item, quoted));
+                item.clear();
+                quoted = false;
+            }
+            blank if blank.is_whitespace() && !inside && (quoted || item.is_empty()) => {}
+            other => item.push(other),
+        }
+    }
+    items.push(value(&item, quoted));
+    items
+}
+
+fn value(item: &str, quoted: bool) -> String {
+    if quoted { item.to_owned() } else { item.trim_end().to_owned() }
 }
 
 /// The parts between commas that stand in no parentheses and no quotes.
@@ -178,13 +248,19 @@ fn segments(text: &str) -> Vec<String> {
     parts
 }
 
+/// A text without the quotes around it; one that is not quoted as a whole stays as it is.
 fn unquoted(text: &str) -> String {
-    let Some(inner) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return text.to_owned() };
+    let Some(inner) = text.strip_prefix('"') else { return text.to_owned() };
     let (mut plain, mut chars) = (String::new(), inner.chars());
     while let Some(next) = chars.next() {
-        plain.push(if next == '\\' { chars.next().unwrap_or(next) } else { next });
+        match next {
+            '\\' => plain.extend(chars.next()),
+            '"' if chars.as_str().is_empty() => return plain,
+            '"' => return text.to_owned(),
+            _ => plain.push(next),
+        }
     }
-    plain
+    text.to_owned()
 }
 
 /// The order of two stored values of one type.
@@ -210,6 +286,11 @@ mod tests {
     use super::*;
     use crate::core::schema::{TABLES, find};
 
+    fn parse(table: &Table, text: &str) -> Result<Filter, String> {
+        let conditions = conditions(text).map_err(|reason| format!("written: {reason}"))?;
+        Filter::of(table, &conditions)
+    }
+
     /// A profile with a few values set, and the rest null.
     fn holds(text: &str, set: &[(&str, Value)]) -> Result<bool, String> {
         let table = find(TABLES, "profiles").unwrap();
@@ -220,7 +301,7 @@ mod tests {
                 set.iter().find(|(name, _)| *name == column.name).map_or(Value::Null, |(_, value)| value.clone())
             })
             .collect();
-        Ok(Filter::parse(table, text)?.holds(&values.iter().map(Some).collect::<Vec<_>>()))
+        Ok(parse(table, text)?.holds(&values.iter().map(Some).collect::<Vec<_>>()))
     }
 
     #[test]
@@ -247,7 +328,13 @@ mod tests {
             ("display_name=imatch.COUNTESS", true),
             ("display_name=not.match.^Ada", false),
             ("display_name=isdistinct.Ada", true),
-            ("bio=isdistinct.null", false),
+            ("bio=isdistinct.null", true), // the word, which no null is
+            ("bio=not.isdistinct.null", false),
+            ("display_name=in.()", false),
+            (r#"display_name=in.( Bob , "Ada, \"Countess\"" )"#, true),
+            (r#"display_name=not.eq."Ada""#, true),
+            (r#"display_name=neq."Ada"x"#, true),
+            (" display_name=neq.Bob , bio=is.null ", true),
             ("bio=isdistinct.x", true),
             ("bio=is.null", true),
             ("bio=not.is.null", false),
@@ -268,26 +355,40 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_filter_is_refused() {
+    fn what_is_no_filter_is_refused_in_the_words_of_the_service_or_of_its_database() {
         let many = |count: usize| format!("display_name=in.({})", vec!["x"; count].join(","));
         assert_eq!(holds(&many(100), &[]), Ok(false));
-        for filter in [
-            many(101).as_str(),
-            "display_name",
-            "display_name=eq",
-            "display_name=near.x",
-            "display_name=eq.x,",
-            ",display_name=eq.x",
-            "bio=is.true",
-            "bio=is.maybe",
-            "display_name=in.x",
+        let raised = "P0001 (raise_exception)";
+        let empty = "written: filter must not contain empty segments (check for extra commas)";
+        for (filter, wanted) in [
+            ("display_name", r#"written: ["display_name"]"#.to_owned()),
+            ("display_name=eq", r#"written: ["eq"]"#.to_owned()),
+            ("display_name=near.x", r#"written: ["near", "x"]"#.to_owned()),
+            ("display_name=eq.x,", empty.to_owned()),
+            (",display_name=eq.x", empty.to_owned()),
+            ("display_name=in.x", "written: `in` filter value must be wrapped by parentheses".to_owned()),
+            (&many(101), format!("{raised} too many values for `in` filter. Maximum 100")),
+            ("nothing=eq.1", format!("{raised} invalid column for filter nothing")),
+            ("bio=is.true", format!("{raised} is true filter requires a boolean column, got text")),
+            ("bio=is.NULL", format!("{raised} invalid value for is filter: must be null, true, false, or unknown")),
+            (
+                "onboarding_completed=like.x",
+                format!("{raised} operator like requires a text-compatible column type, got boolean"),
+            ),
+            ("display_name=match.(", format!("{raised} invalid regular expression for match filter: (")),
         ] {
-            let error = holds(filter, &[]).unwrap_err();
-            assert!(error.starts_with("Error parsing `filter` params"), "{filter}: {error}");
+            assert_eq!(holds(filter, &[]), Err(wanted), "{filter}");
         }
-        for filter in ["nothing=eq.1", "id=eq.x", "onboarding_completed=like.x", "display_name=match.("] {
-            let error = holds(filter, &[]).unwrap_err();
-            assert!(error.starts_with("Unable to subscribe to changes with given parameters"), "{filter}: {error}");
-        }
+        let error = holds("id=eq.x", &[]).unwrap_err();
+        assert!(error.starts_with("22P02 (invalid_text_representation) invalid input syntax for type uuid"), "{error}");
+    }
+
+    #[test]
+    fn a_condition_is_shown_as_the_service_shows_it() {
+        let shown = |text: &str| conditions(text).unwrap().iter().map(Written::inspect).collect::<Vec<_>>();
+        assert_eq!(
+            shown(r#"a=eq."x, y",b=not.in.(1,2)"#),
+            [r#"{"a", "eq", "x, y", false}"#, r#"{"b", "in", "{1,2}", true}"#]
+        );
     }
 }

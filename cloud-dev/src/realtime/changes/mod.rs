@@ -5,6 +5,7 @@
 //! the outbox. A delete goes to everybody who listens to its table, with the key alone.
 //! Wire source: Supabase Realtime `Extensions.PostgresCdcRls`, `realtime.apply_rls`.
 
+mod elixir;
 mod filter;
 mod record;
 
@@ -12,7 +13,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use axum::extract::ws::Message;
 use rusqlite::{Connection, types::Value as Stored};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use self::{filter::Filter, record::Data};
 use super::{
@@ -43,9 +45,8 @@ pub(crate) struct Subscription {
     id: u64,
     /// One kind, or any.
     kind: Option<Kind>,
-    /// One table, or all.
-    table: Option<&'static Table>,
-    filter: Filter,
+    /// The tables, and which of their rows.
+    tables: Vec<(&'static Table, Filter)>,
     /// Some columns, or all; the key is always among them.
     select: Option<Vec<&'static str>>,
 }
@@ -64,49 +65,90 @@ pub(crate) fn subscriptions(asked: &[Map<String, Value>]) -> (Vec<Value>, Result
 }
 
 fn subscription(wanted: &Map<String, Value>) -> Result<Subscription, String> {
-    let text = |name: &str| wanted.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let kind = match text("event").map(str::to_uppercase).as_deref() {
+    let text = |name: &str| wanted.get(name).map(Value::as_str);
+    let kind = match text("event").flatten().map(str::to_ascii_uppercase).as_deref() {
         Some("INSERT") => Some(Kind::Insert),
         Some("UPDATE") => Some(Kind::Update),
         Some("DELETE") => Some(Kind::Delete),
         _ => None,
     };
-    let (schema, table) = (text("schema"), text("table").filter(|table| *table != "*"));
-    if schema.is_none() && table.is_none() {
-        return Err("No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: \
-             <empty>"
+    let select = selection(wanted.get("select"))?;
+    let (schema, table, conditions) = match (text("schema"), text("table"), text("filter")) {
+        (Some(Some(schema)), Some(Some(table)), Some(Some(filter))) => {
+            let wrong = |reason| format!("Error parsing `filter` params: {reason}");
+            (schema, table, filter::conditions(filter).map_err(wrong)?)
+        }
+        (Some(Some(schema)), Some(Some(table)), None) => (schema, table, Vec::new()),
+        (Some(Some(schema)), None, None) => (schema, "*", Vec::new()),
+        (None, Some(Some(table)), None) => ("public", table, Vec::new()),
+        _ => {
+            return Err(format!(
+                "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: {}",
+                elixir::inspect(&Value::Object(wanted.clone()))
+            ));
+        }
+    };
+    if select.is_some() && (schema == "*" || table == "*") {
+        return Err("Column selection is not supported for wildcard subscriptions. Provide an explicit schema and \
+                    table name."
             .to_owned());
     }
-    let unknown = || {
-        let table = table.unwrap_or("*");
+    let shown = || {
+        let filters: Vec<String> = conditions.iter().map(filter::Written::inspect).collect();
+        let select = select.as_ref().map_or(Value::Null, |names| json!(names));
         format!(
-            "Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given \
-             connect parameters: [schema: {}, table: {table}]",
-            schema.unwrap_or("public")
+            "[event: {}, schema: {schema}, table: {table}, filters: [{}], select: {}]",
+            kind.map_or("*", Kind::name),
+            filters.join(", "),
+            elixir::inspect(&select)
         )
     };
-    if !matches!(schema, None | Some("public" | "*")) {
-        return Err(unknown());
+    let unable = "Unable to subscribe to changes with given parameters.";
+    let found = match table {
+        "*" => None,
+        name => schema::find(TABLES, name),
+    };
+    if !matches!(schema, "public" | "*") || (table != "*" && found.is_none()) {
+        let advice = "Please check Realtime is enabled for the given connect parameters:";
+        return Err(format!("{unable} {advice} {}", shown()));
     }
-    let table = table.map(|name| schema::find(TABLES, name).ok_or_else(unknown)).transpose()?;
-    let filter = match (text("filter"), table) {
-        (None, _) => Filter::default(),
-        (Some(text), Some(table)) => Filter::parse(table, text)?,
-        (Some(text), None) => return Err(format!("Error parsing `filter` params: [{text:?}]")),
+    let exception = |problem: String| {
+        let advice = "An exception happened so please check your connect parameters:";
+        format!("{unable} {advice} {}. Exception: ERROR {problem}", shown())
     };
-    let select = match (wanted.get("select"), table) {
-        (None | Some(Value::Null), _) => None,
-        (Some(Value::Array(_)), None) => return Err("Column selection is not supported for wildcard tables".to_owned()),
-        (Some(Value::Array(names)), Some(table)) => {
-            let column = |name: &Value| name.as_str().and_then(|name| table.column(name)).map(|column| column.name);
-            let names: Option<Vec<_>> = names.iter().map(column).collect();
-            let mut names = names.ok_or("Error parsing `select` params")?;
-            names.extend(table.primary_key);
-            Some(names)
+    let tables = found.map_or(TABLES, std::slice::from_ref).iter();
+    let tables = tables.map(|table| Ok((table, Filter::of(table, &conditions).map_err(exception)?)));
+    let tables = tables.collect::<Result<_, String>>()?;
+    let select = match (&select, found) {
+        (Some(names), Some(table)) => Some(columns(table, names).map_err(exception)?),
+        _ => None,
+    };
+    Ok(Subscription { id: id(wanted), kind, tables, select })
+}
+
+/// The names of columns that are asked for; `None` is all.
+fn selection(asked: Option<&Value>) -> Result<Option<Vec<&str>>, String> {
+    match asked {
+        Some(Value::Array(names)) => {
+            let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+            Ok((!names.is_empty()).then_some(names))
         }
-        _ => return Err("Error parsing `select` params".to_owned()),
+        Some(Value::String(_)) => Err("Error parsing `select` params: expected a list of column name strings, e.g. \
+             select: [\"col1\", \"col2\"]"
+            .to_owned()),
+        _ => Ok(None),
+    }
+}
+
+/// The columns of these names, and those of the key.
+fn columns(table: &'static Table, names: &[&str]) -> Result<Vec<&'static str>, String> {
+    let column = |name: &&str| match table.column(name) {
+        Some(column) => Ok(column.name),
+        None => Err(format!("P0001 (raise_exception) invalid column for select {name}")),
     };
-    Ok(Subscription { id: id(wanted), kind, table, filter, select })
+    let mut columns = names.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    columns.extend(table.primary_key);
+    Ok(columns)
 }
 
 /// The same for equal objects, over connections and channels.
@@ -169,6 +211,7 @@ fn deliver(realtime: &Realtime, conn: &Connection, changes: &[Change]) {
         realtime.wanted.set(false);
         return;
     }
+    let now = Instant::now();
     for change in changes {
         let full = realtime.options.full_identity.iter().any(|name| name == change.table.name);
         let data = Data::new(change, full);
@@ -183,8 +226,8 @@ fn deliver(realtime: &Realtime, conn: &Connection, changes: &[Change]) {
                 || *visible
                     .entry((target.identity.role as u8, target.identity.user_id.as_deref()))
                     .or_insert_with(|| sees(conn, &target.identity, change).unwrap_or(false));
-            if !sees {
-                continue;
+            if !sees || !realtime.hub.state().may_deliver(now) {
+                continue; // too many changes are skipped, and nobody is told
             }
             let ids: Vec<String> = matching.map(|wanted| wanted.id.to_string()).collect();
             let at = written.iter().position(|(columns, _)| *columns == select).unwrap_or_else(|| {
@@ -226,8 +269,7 @@ fn targets(realtime: &Realtime) -> Vec<Target> {
 impl Subscription {
     fn wants(&self, change: &Change, tested: &[Option<&Stored>]) -> bool {
         self.kind.is_none_or(|kind| kind == change.kind)
-            && self.table.is_none_or(|table| table.name == change.table.name)
-            && self.filter.holds(tested)
+            && self.tables.iter().any(|(table, filter)| table.name == change.table.name && filter.holds(tested))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A broadcast of a client: checked, counted, sent to the others, answered if the channel asked for answers.
 //!
+//! What a client adds as metadata goes no further.
 //! Wire source: Supabase Realtime `BroadcastHandler`.
 
 use tokio::time::Instant;
@@ -7,13 +8,13 @@ use tokio::time::Instant;
 use super::{
     super::{
         hub::Fanout,
-        wire::{Body, Inbound, Payload, Ref},
+        wire::{Body, Inbound, Payload, UserBroadcast},
     },
     Session,
 };
 
 impl Session {
-    pub(super) fn broadcast(&mut self, message: &Inbound, join_ref: &Ref) {
+    pub(super) fn broadcast(&mut self, message: &Inbound) {
         let mut state = self.realtime().hub.state();
         let Some(channel) = state.channel(self.id, &message.topic) else { return };
         let (room, echo, ack, may_write) = (channel.room.clone(), channel.echo, channel.ack, channel.may_write);
@@ -37,15 +38,17 @@ impl Session {
         }
         if !state.may_send(Instant::now(), &room) {
             drop(state);
-            return self.shut(&message.topic, join_ref, "Too many messages per second");
+            return self.shut(&message.topic, &message.join_ref, "Too many messages per second");
         }
         let except = (!echo).then_some(self.id);
-        let fanout = match &message.payload {
-            Payload::Json(payload) => Fanout::Text { event: "broadcast", payload },
-            Payload::Broadcast(broadcast) => Fanout::User(broadcast),
+        match &message.payload {
+            Payload::Json(payload) => state.fan_out(&room, except, &Fanout::Text { event: "broadcast", payload }),
+            Payload::Broadcast(broadcast) => {
+                let broadcast = UserBroadcast { metadata: None, ..broadcast.clone() };
+                state.fan_out(&room, except, &Fanout::User(&broadcast));
+            }
             Payload::Binary(_) => return,
-        };
-        state.fan_out(&room, except, &fanout);
+        }
         drop(state);
         if ack {
             self.answer(message, message.join_ref.clone(), "ok", "{}");

@@ -4,6 +4,8 @@
 //! presences, and later the subscription to the tables. A refusal waits for its penalty and leaves no channel.
 //! Wire source: Supabase Realtime `RealtimeChannel.join/3` and its error codes.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -17,7 +19,7 @@ use super::{
         token::Token,
         wire::{Inbound, Outbound, Payload, Ref},
     },
-    Later, Next, Session, name,
+    Later, Next, Session, name, presence,
 };
 
 /// A refused join: what the reply says, and whether the socket goes too.
@@ -37,7 +39,8 @@ impl Session {
     pub(super) async fn join(&mut self, message: Inbound) -> Next {
         pause(self.realtime().disturb.join_delay()).await;
         // Whatever comes of it, the instance before it is gone.
-        let before = self.realtime().hub.state().leave(self.id, &message.topic).map(|channel| channel.join_ref);
+        let before = self.hub().state().leave(self.id, &message.topic);
+        self.replaced = before.map(|channel| channel.join_ref);
         let next = if room::is_plain(&message.topic) && self.realtime().options.rooms {
             self.plain_join(&message);
             Next::Go
@@ -47,9 +50,7 @@ impl Session {
             self.answer(&message, Ref::Null, "error", r#"{"reason":"unmatched topic"}"#);
             Next::Go
         };
-        if let Some(join_ref) = before {
-            self.closed(&join_ref, &message.topic, "phx_close");
-        }
+        self.close_replaced(&message.topic);
         next
     }
 
@@ -79,19 +80,18 @@ impl Session {
         if topic.is_empty() {
             return Err("TopicNameRequired: You must provide a topic name".to_owned().into());
         }
-        {
-            let options = &self.realtime().options;
-            let mut state = self.realtime().hub.state();
-            if state.channels(self.id) >= options.max_channels {
-                return Err("ChannelRateLimitReached: Too many channels".to_owned().into());
-            }
-            if !state.may_join(Instant::now()) {
-                let reason = "ClientJoinRateLimitReached: Too many joins per second".to_owned();
-                return Err(Refusal { reason, closes: true });
-            }
+        if let Some(reason) = self.realtime().disturb.refused_join() {
+            return Err(reason.into());
         }
         if self.realtime().options.private_only && !wanted.private {
             return Err("PrivateOnly: This project only allows private channels".to_owned().into());
+        }
+        if !self.hub().state().may_join(Instant::now()) {
+            let reason = "ClientJoinRateLimitReached: Too many joins per second".to_owned();
+            return Err(Refusal { reason, closes: true });
+        }
+        if !self.has_room() {
+            return Err("ChannelRateLimitReached: Too many channels".to_owned().into());
         }
         let token = match wanted.access_token.as_deref().filter(|text| !text.starts_with("sb_")) {
             Some(text) => Token::check(&self.cloud, text),
@@ -106,8 +106,7 @@ impl Session {
             }
             may_write = rights.write;
         }
-        let replay = match wanted.replay {
-            None => Vec::new(),
+        match wanted.replay {
             Some(_) if !wanted.private => {
                 let text = "UnableToReplayMessages: Replay is not allowed for public channels";
                 return Err(text.to_owned().into());
@@ -115,39 +114,42 @@ impl Session {
             Some(Replay::Invalid) => {
                 return Err("UnableToReplayMessages: Replay params are not valid".to_owned().into());
             }
-            Some(Replay::Since { millis, limit }) => {
-                self.realtime().stored.since(topic, millis, limit, self.cloud.clock.millis())
-            }
-        };
+            _ => {}
+        }
+        self.let_in(message, wanted, token, may_write);
+        Ok(())
+    }
 
+    /// Makes the channel, and says what follows the reply.
+    fn let_in(&mut self, message: &Inbound, wanted: &Wanted, token: Token, may_write: bool) {
         let room = Room { topic: message.topic.clone(), private: wanted.private };
         let (echoed, changes) = changes::subscriptions(&wanted.changes);
         let listens = !wanted.changes.is_empty();
         let channel = Channel {
             join_ref: message.join_ref.clone(),
-            room: room.clone(),
+            room,
             echo: wanted.echo,
             ack: wanted.ack,
             may_write,
             presence_key: wanted.presence_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            hears_presence: wanted.presence || !wanted.private,
             token,
             changes: changes.clone().unwrap_or_else(|_| [].into()),
             live: None,
             presence_calls: Channel::presence_window(self.realtime().options.presence_calls),
         };
-        let mut state = self.realtime().hub.state();
-        state.join(self.id, channel);
-        let presences = wanted.presence.then(|| state.presence_state(&room));
-        drop(state);
-
         let response = json!({ "postgres_changes": echoed }).to_string();
-        self.answer(message, message.join_ref.clone(), "ok", &response);
-        if let Some(payload) = presences {
-            self.tell(&message.topic, &message.join_ref, "presence_state", &payload);
+        let cloud = Arc::clone(&self.cloud);
+        // Held over the entry: what is stored by then comes again, and what is stored later comes live.
+        let stored = cloud.realtime.stored.kept();
+        let shows = wanted.presence && self.hub().state().may_show(Instant::now());
+        self.enter(message, &response, channel, shows);
+        if let Some(Replay::Since { millis, limit }) = wanted.replay {
+            for stored in stored.since(name(&message.topic), millis, limit, cloud.clock.millis()) {
+                stored.replay(&cloud.realtime.hub, self.id, &message.topic, &message.join_ref);
+            }
         }
-        for stored in replay {
-            stored.replay(&self.realtime().hub, self.id, &message.topic, &message.join_ref);
-        }
+        drop(stored);
         match changes {
             Ok(_) if listens => self.subscribe_later(&message.topic, &message.join_ref),
             Ok(_) => {}
@@ -157,8 +159,10 @@ impl Session {
             let text = "Replication connection established";
             self.system(&message.topic, &message.join_ref, "system", "ok", text);
         }
+        if wanted.presence && !shows {
+            self.shut(&message.topic, &message.join_ref, presence::EVENTS);
+        }
         self.plan_check();
-        Ok(())
     }
 
     /// Makes a subscription work after a while, and says so: then, or too early where a test wants it.

@@ -17,7 +17,7 @@ use super::{
     Realtime, access,
     disturb::ReplyFate,
     hub::{Channel, Hub, SocketId},
-    join, room,
+    room,
     token::Token,
     wire::{self, Inbound, Outbound, Payload, Ref},
 };
@@ -42,6 +42,12 @@ pub(crate) struct Session {
     token: Token,
     waiting: Vec<(Instant, Later)>,
     next_check: Instant,
+    /// The instance that the join under way replaces, until its client is told.
+    replaced: Option<Ref>,
+    /// When it has to have a channel, if it ever had one.
+    next_count: Instant,
+    /// Whether it ever had a channel.
+    joined: bool,
 }
 
 /// What is done later.
@@ -66,21 +72,28 @@ impl Answer {
         let payload = format!(r#"{{"status":{},"response":{response}}}"#, wire::quoted(status));
         Self { join_ref, reference: message.reference.clone(), topic: message.topic.clone(), payload }
     }
+
+    fn outbound(&self) -> Outbound<'_> {
+        let Self { join_ref, reference, topic, payload } = self;
+        Outbound { join_ref, reference, topic, event: "phx_reply", payload }
+    }
 }
 
 impl Session {
     pub(crate) fn new(cloud: Arc<Cloud>, id: SocketId, token: Token) -> Self {
-        let next_check = Instant::now() + cloud.realtime.options.token_check;
-        Self { cloud, id, token, waiting: Vec::new(), next_check }
+        let (now, options) = (Instant::now(), &cloud.realtime.options);
+        let (next_check, next_count) = (now + options.token_check, now + options.channel_check);
+        Self { cloud, id, token, waiting: Vec::new(), next_check, replaced: None, next_count, joined: false }
     }
 
     /// When [`tick`](Self::tick) has something to do.
     pub(crate) fn due(&self) -> Instant {
-        self.waiting.iter().map(|(at, _)| *at).min().map_or(self.next_check, |at| at.min(self.next_check))
+        let checks = self.next_check.min(self.next_count);
+        self.waiting.iter().map(|(at, _)| *at).min().map_or(checks, |at| at.min(checks))
     }
 
-    /// Does what is due.
-    pub(crate) async fn tick(&mut self) {
+    /// Does what is due; false when the socket has lost its last channel and is not worth keeping.
+    pub(crate) async fn tick(&mut self) -> bool {
         let now = Instant::now();
         let (due, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
         self.waiting = later;
@@ -93,12 +106,17 @@ impl Session {
         if self.next_check <= now {
             self.check_tokens();
         }
+        if self.next_count > now {
+            return true;
+        }
+        self.next_count = now + self.realtime().options.channel_check;
+        !self.joined || self.hub().state().channels(self.id) > 0
     }
 
     /// Answers one message.
     pub(crate) async fn take(&mut self, message: Inbound) -> Next {
         match (message.topic.as_str(), message.event.as_str()) {
-            ("phoenix", "heartbeat") => self.answer(&message, message.join_ref.clone(), "ok", "{}"),
+            ("phoenix", "heartbeat") => self.answer(&message, Ref::Null, "ok", "{}"),
             (_, "phx_join") => return self.join(message).await,
             (_, "phx_leave") => self.leave(&message),
             _ => self.push(message).await,
@@ -113,15 +131,15 @@ impl Session {
         if stale {
             return;
         }
-        let left = state.leave(self.id, &message.topic);
+        let left = state.leave(self.id, &message.topic).map(|channel| channel.join_ref);
         drop(state);
-        self.answer(message, message.join_ref.clone(), "ok", "{}");
-        if let Some(channel) = left {
-            self.closed(&channel.join_ref, &message.topic, "phx_close");
+        self.answer(message, left.clone().unwrap_or_else(|| message.join_ref.clone()), "ok", "{}");
+        if let Some(join_ref) = left {
+            self.closed(&join_ref, &message.topic, "phx_close");
         }
     }
 
-    async fn push(&mut self, message: Inbound) {
+    async fn push(&mut self, mut message: Inbound) {
         let joined = self.realtime().hub.state().channel(self.id, &message.topic).map(|found| found.join_ref.clone());
         let Some(join_ref) = joined else {
             return self.answer(&message, Ref::Null, "error", r#"{"reason":"unmatched topic"}"#);
@@ -132,22 +150,24 @@ impl Session {
                 return;
             }
         }
+        message.join_ref = join_ref; // a reply carries the channel's, whatever the push said
         if room::is_plain(&message.topic) {
-            return self.plain_push(message, join_ref);
+            return self.plain_push(&message);
         }
         match message.event.as_str() {
-            "access_token" => self.access_token(&message, &join_ref).await,
-            "broadcast" => self.broadcast(&message, &join_ref),
-            "presence" => self.presence(&message, &join_ref),
+            "access_token" => self.access_token(&message).await,
+            "broadcast" => self.broadcast(&message),
+            "presence" => self.presence(&message),
             _ => {} // the service takes no other, and says nothing
         }
     }
 
     /// A new token for a channel; nothing is said about a good one.
-    async fn access_token(&mut self, message: &Inbound, join_ref: &Ref) {
-        let Payload::Json(payload) = &message.payload else { return };
+    async fn access_token(&mut self, message: &Inbound) {
+        let (Payload::Json(payload), join_ref) = (&message.payload, &message.join_ref) else { return };
         let payload: Value = serde_json::from_str(payload).unwrap_or_default();
-        let Some(text) = join::access_token(&payload).filter(|text| !text.starts_with("sb_")) else { return };
+        let text = payload["access_token"].as_str().filter(|text| !text.starts_with("sb_"));
+        let Some(text) = text.map(str::to_owned) else { return };
         let Some((same, room)) = self
             .realtime()
             .hub
@@ -254,17 +274,53 @@ impl Session {
 
     /// Says that the instance of a channel with this reference is no more.
     fn closed(&self, join_ref: &Ref, topic: &str, event: &str) {
-        let message = Outbound { join_ref, reference: join_ref, topic, event, payload: "{}" };
-        self.realtime().hub.state().send(self.id, &message);
+        self.hub().state().send(self.id, &ended(join_ref, topic, event));
     }
 
     /// Answers `message`, unless the reply shall be late or lost; `response` is JSON text.
     pub(super) fn answer(&mut self, message: &Inbound, join_ref: Ref, status: &str, response: &str) {
         let answer = Answer::new(message, join_ref, status, response);
+        if let Some(answer) = self.fated(answer) {
+            self.send(&answer);
+        }
+    }
+
+    /// The answer, if it shall go out now.
+    fn fated(&mut self, answer: Answer) -> Option<Answer> {
         match self.realtime().disturb.reply() {
-            ReplyFate::Now => self.send(&answer),
+            ReplyFate::Now => return Some(answer),
             ReplyFate::Late(delay) => self.later(delay, Later::Answer(answer)),
             ReplyFate::Never => {}
+        }
+        None
+    }
+
+    /// Answers the join of a channel that was let in, and adds it, in one step: what others send comes after the
+    /// reply, and nothing that they send from then on is missed. Says who is present, if that is wanted.
+    pub(super) fn enter(&mut self, message: &Inbound, response: &str, channel: Channel, presences: bool) {
+        let answer = self.fated(Answer::new(message, message.join_ref.clone(), "ok", response));
+        let (id, room) = (self.id, channel.room.clone());
+        self.joined = true;
+        let replaced = self.replaced.take();
+        let mut state = self.hub().state();
+        if let Some(answer) = answer {
+            state.send(id, &answer.outbound());
+        }
+        if let Some(join_ref) = &replaced {
+            state.send(id, &ended(join_ref, &room.topic, "phx_close"));
+        }
+        state.join(id, channel);
+        if presences {
+            let payload = state.presence_state(&room);
+            let (join_ref, topic, event) = (&message.join_ref, &room.topic, "presence_state");
+            state.send(id, &Outbound { join_ref, reference: &Ref::Null, topic, event, payload: &payload });
+        }
+    }
+
+    /// Tells of the instance that a join replaced, behind the reply to the join.
+    fn close_replaced(&mut self, topic: &str) {
+        if let Some(join_ref) = self.replaced.take() {
+            self.closed(&join_ref, topic, "phx_close");
         }
     }
 
@@ -281,11 +337,7 @@ impl Session {
     }
 
     fn send(&self, answer: &Answer) {
-        let Answer { join_ref, reference, topic, payload } = answer;
-        self.realtime()
-            .hub
-            .state()
-            .send(self.id, &Outbound { join_ref, reference, topic, event: "phx_reply", payload });
+        self.hub().state().send(self.id, &answer.outbound());
     }
 
     fn later(&mut self, delay: Duration, what: Later) {
@@ -302,11 +354,6 @@ impl Session {
         &self.cloud.realtime.hub
     }
 
-    /// Adds a channel that was let in.
-    pub(super) fn enter(&self, channel: Channel) {
-        self.hub().state().join(self.id, channel);
-    }
-
     /// Whether one more channel fits.
     pub(super) fn has_room(&self) -> bool {
         self.hub().state().channels(self.id) < self.realtime().options.max_channels
@@ -319,6 +366,11 @@ impl Session {
     fn realtime(&self) -> &Realtime {
         &self.cloud.realtime
     }
+}
+
+/// What says that an instance of a channel is no more.
+pub(super) fn ended<'a>(join_ref: &'a Ref, topic: &'a str, event: &'a str) -> Outbound<'a> {
+    Outbound { join_ref, reference: join_ref, topic, event, payload: "{}" }
 }
 
 /// A topic without the part that says which service it is for.

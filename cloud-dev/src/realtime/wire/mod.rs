@@ -174,7 +174,7 @@ fn object(text: &str) -> Result<Inbound, Malformed> {
     struct Message<'a> {
         #[serde(default)]
         join_ref: Ref,
-        #[serde(default, rename = "ref")]
+        #[serde(rename = "ref")]
         reference: Ref,
         topic: String,
         event: String,

@@ -140,7 +140,12 @@ fn what_is_no_message_is_malformed() {
     for text in ["", "[]", r#"["1","2","t","e"]"#, r#"{"topic":"t"}"#, "null", r#"["1","2",3,"e",{}]"#, "[1,2"] {
         assert_eq!(decode(Version::V2, Frame::Text(text)), Err(Malformed), "{text}");
     }
-    for text in [r#"["1","2","t","e",{}]"#, "{}", r#"{"topic":"t","event":"e"}"#] {
+    for text in [
+        r#"["1","2","t","e",{}]"#,
+        "{}",
+        r#"{"topic":"t","event":"e","payload":{}}"#,
+        r#"{"topic":"t","event":"e","ref":"1"}"#,
+    ] {
         assert_eq!(decode(Version::V1, Frame::Text(text)), Err(Malformed), "{text}");
     }
     for hex in [

@@ -143,35 +143,98 @@ async fn changes_before_subscribed_are_lost_and_an_early_success_is_a_lie() {
 async fn wrong_parameters_are_a_system_error_and_the_channel_stays() {
     let caller = cloud(RealtimeOptions::default()).await;
     let token = caller.token().await;
+    let unable = "Unable to subscribe to changes with given parameters.";
+    let none = "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to:";
+    let exception = "An exception happened so please check your connect parameters:";
     for (wanted, text) in [
         (
-            json!({ "event": "*", "schema": "public", "table": "nothing" }),
-            "Unable to subscribe to changes with given parameters",
+            json!({ "event": "insert", "schema": "public", "table": "nothing", "filter": "a=not.eq.b" }),
+            format!(
+                "{unable} Please check Realtime is enabled for the given connect parameters: [event: INSERT, schema: \
+                 public, table: nothing, filters: [{{\"a\", \"eq\", \"b\", true}}], select: nil]"
+            ),
+        ),
+        (
+            json!({ "event": "*", "schema": "private" }),
+            format!(
+                "{unable} Please check Realtime is enabled for the given connect parameters: [event: *, schema: private, \
+                 table: *, filters: [], select: nil]"
+            ),
         ),
         (
             json!({ "event": "*", "schema": "public", "table": "workspaces", "filter": "name=near.x" }),
-            "Error parsing `filter` params",
+            "Error parsing `filter` params: [\"near\", \"x\"]".to_owned(),
         ),
-        (json!({ "event": "*" }), "No subscription params provided"),
+        (json!({ "event": "*" }), format!("{none} %{{\"event\" => \"*\"}}")),
+        (
+            json!({ "schema": "public", "filter": "id=eq.1" }),
+            format!("{none} %{{\"filter\" => \"id=eq.1\", \"schema\" => \"public\"}}"),
+        ),
         (
             json!({ "event": "*", "schema": "public", "select": ["id"] }),
-            "Column selection is not supported for wildcard",
+            "Column selection is not supported for wildcard subscriptions. Provide an explicit schema and table name."
+                .to_owned(),
         ),
-        (json!({ "event": "*", "table": "workspaces", "select": ["x"] }), "Error parsing `select` params"),
+        (
+            json!({ "event": "*", "table": "workspaces", "select": "id" }),
+            "Error parsing `select` params: expected a list of column name strings, e.g. select: [\"col1\", \"col2\"]"
+                .to_owned(),
+        ),
+        (
+            json!({ "event": "*", "table": "workspaces", "select": ["x"] }),
+            format!(
+                "{unable} {exception} [event: *, schema: public, table: workspaces, filters: [], select: [\"x\"]]. \
+                 Exception: ERROR P0001 (raise_exception) invalid column for select x"
+            ),
+        ),
     ] {
         let mut client = Client::connect(&caller).await;
         let reply =
             client.join("1", TOPIC, json!({ "config": { "postgres_changes": [wanted] }, "access_token": token })).await;
         assert_eq!(reply["status"], "ok");
-        let frame = client.json().await;
-        let (status, message) = (&frame[4]["status"], frame[4]["message"].as_str().unwrap());
-        assert!(status == "error" && message.starts_with(text), "{message}");
-        create(&caller, &token, &uuid(text)).await;
+        client.expect(system("error", &text)).await;
+        create(&caller, &token, &uuid(&wanted.to_string())).await;
         client.expect_nothing().await;
         assert_eq!(caller.cloud.realtime().channels(), 1);
         drop(client);
         assert!(caller.cloud.realtime().wait_for_sockets(0, Duration::from_secs(10)).await);
     }
+}
+
+#[tokio::test]
+async fn changes_over_the_rate_are_skipped_and_nobody_is_told() {
+    let caller = cloud(RealtimeOptions::default().messages_per_second(2)).await;
+    let token = caller.token().await;
+    let mut client = Client::connect(&caller).await;
+    listen(&mut client, &token, json!([{ "event": "INSERT", "schema": "public", "table": "workspaces" }])).await;
+    let rows: Vec<Value> =
+        (0..3).map(|n| json!({ "org_id": caller.cloud.demo().org_id, "name": "W", "slug": format!("w{n}") })).collect();
+    let request = caller.request(Method::POST, "/rest/v1/workspaces").bearer_auth(&token).json(&rows);
+    assert_eq!(send(request).await.status, 201);
+    for slug in ["w0", "w1"] {
+        assert_eq!(change(&mut client).await.1["record"]["slug"], slug);
+    }
+    client.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_filter_on_all_tables_is_held_against_the_rows_of_each() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let token = caller.token().await;
+    let ids = [create(&caller, &token, "one").await, create(&caller, &token, "two").await];
+    let mut client = Client::connect(&caller).await;
+    let filter = format!("id=eq.{}", ids[1]);
+    listen(&mut client, &token, json!([{ "event": "*", "schema": "public", "table": "*", "filter": filter }])).await;
+    for id in &ids {
+        rename(&caller, &token, id, "Renamed").await;
+    }
+    assert_eq!(change(&mut client).await.1["record"]["id"], json!(ids[1]));
+    client.expect_nothing().await;
+    let wanted = json!({ "event": "*", "schema": "public", "table": "*", "filter": "slug=eq.x" });
+    client.join("2", "realtime:any", json!({ "config": { "postgres_changes": [wanted] } })).await;
+    client.json().await; // the close of the first
+    let refused = client.json().await[4]["message"].clone();
+    assert!(refused.as_str().unwrap().ends_with("invalid column for filter slug"), "{refused}");
 }
 
 /// A slug made of a text.

@@ -114,7 +114,7 @@ async fn a_stale_push_is_handled_or_dropped_by_profile_and_counted() {
         for join_ref in [json!("4"), json!(null)] {
             client.send(json!([join_ref, "6", "room:1", "echo", {}])).await;
             if answered {
-                client.expect(json!([join_ref, "6", "room:1", "phx_reply", { "status": "ok", "response": {} }])).await;
+                client.expect(ok("5", "6", "room:1")).await;
             } else {
                 client.expect_nothing().await;
             }
@@ -145,7 +145,7 @@ async fn an_upgrade_is_refused_with_status_and_text() {
     for path in ["/realtime/v1/websocket", "/socket/websocket"] {
         for (query, status, text) in [
             (String::new(), 401, "API key is missing"),
-            ("?apikey=".to_owned(), 401, "API key is missing"),
+            ("?apikey=".to_owned(), 401, "The token provided is not a valid JWT"),
             ("?apikey=x".to_owned(), 401, "The token provided is not a valid JWT"),
             (format!("?apikey={}x", token), 401, "Failed to validate JWT signature"),
             (format!("?apikey={key}&vsn=3.0.0"), 403, ""),
@@ -178,4 +178,49 @@ async fn a_message_over_the_limit_ends_the_socket_with_1009() {
     client.expect(json!([null, "1", "phoenix", "phx_reply", { "status": "ok", "response": {} }])).await;
     client.send_text(&frame(5_000_001 - overhead)).await;
     assert_eq!(client.closed().await, Some(1009));
+}
+
+#[tokio::test]
+async fn a_reply_carries_the_reference_of_its_channel_and_a_heartbeat_none() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let mut client = Client::connect(&caller).await;
+    client.join_ok("1", "realtime:r", json!({ "config": { "broadcast": { "ack": true } } })).await;
+    for stale in [json!(null), json!("0")] {
+        client.send(json!([stale, "2", "realtime:r", "broadcast", { "event": "e", "payload": {} }])).await;
+        client.expect(ok("1", "2", "realtime:r")).await;
+    }
+    client.send(json!(["1", "3", "phoenix", "heartbeat", {}])).await;
+    client.expect(json!([null, "3", "phoenix", "phx_reply", { "status": "ok", "response": {} }])).await;
+    client.send(json!([null, "4", "realtime:r", "phx_leave", {}])).await;
+    client.expect(ok("1", "4", "realtime:r")).await;
+    client.expect(close("1", "realtime:r")).await;
+}
+
+#[tokio::test]
+async fn the_close_of_a_replaced_channel_comes_between_the_reply_and_all_else() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let mut client = Client::connect(&caller).await;
+    let wants = json!({ "config": { "presence": { "enabled": true } } });
+    client.join_ok("1", "realtime:r", wants.clone()).await;
+    client.expect(json!(["1", null, "realtime:r", "presence_state", {}])).await;
+    client.join_ok("2", "realtime:r", wants).await;
+    client.expect(close("1", "realtime:r")).await;
+    client.expect(json!(["2", null, "realtime:r", "presence_state", {}])).await;
+    let refused = client.join("3", "realtime:r", json!({ "access_token": "x" })).await;
+    assert_eq!(refused["status"], "error");
+    client.expect(close("2", "realtime:r")).await;
+    client.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn an_older_server_refuses_every_upgrade_with_a_bare_403() {
+    let caller = cloud(RealtimeOptions::default().bare_refusals().max_sockets(0)).await;
+    for query in ["", "?apikey=x", &format!("?apikey={}", caller.cloud.publishable_key())] {
+        let refused = Client::try_connect(&caller, "/realtime/v1/websocket", query).await.err().unwrap();
+        assert_eq!(
+            (refused.status().as_u16(), refused.body().clone().unwrap_or_default()),
+            (403, Vec::new()),
+            "{query}"
+        );
+    }
 }

@@ -163,3 +163,59 @@ async fn a_reader_that_is_too_slow_is_cut() {
     assert!(caller.cloud.realtime().wait_for_sockets(0, SOON).await);
     assert_eq!(client.closed().await, None);
 }
+
+#[tokio::test]
+async fn a_socket_that_has_left_its_last_channel_is_cut_at_the_next_look() {
+    let caller = cloud(RealtimeOptions::default().channel_check(Duration::from_millis(50))).await;
+    let mut fresh = Client::connect(&caller).await;
+    let mut kept = joined(&caller).await;
+    let mut left = joined(&caller).await;
+    left.send(json!(["1", "2", "realtime:r", "phx_leave", {}])).await;
+    assert_eq!(left.closed().await, None, "without a close frame");
+    assert!(caller.cloud.realtime().wait_for_sockets(2, SOON).await);
+    fresh.expect_nothing().await; // one that never had a channel stays, and so does one that has
+    kept.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn channels_crash_and_joins_are_refused_on_request() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let control = caller.cloud.realtime();
+    let mut client = joined(&caller).await;
+    control.crash_channels();
+    client.expect(json!(["1", "1", "realtime:r", "phx_error", {}])).await;
+    assert_eq!(control.channels(), 0);
+    let text = "RealtimeRestarting: Realtime is restarting, please standby";
+    control.refuse_joins(1, text);
+    assert_eq!(reason(&client.join("2", "realtime:r", json!({})).await), text);
+    client.join_ok("3", "realtime:r", json!({})).await;
+}
+
+#[tokio::test]
+async fn refused_upgrades_say_what_the_service_says() {
+    let caller = cloud(RealtimeOptions::default().joins_per_second(1)).await;
+    let query = format!("?apikey={}", caller.cloud.publishable_key());
+    let refused = async || {
+        let refused = Client::try_connect(&caller, "/realtime/v1/websocket", &query).await.err().unwrap();
+        let body: Value = serde_json::from_slice(refused.body().as_deref().unwrap()).unwrap();
+        (refused.status().as_u16(), body["error"].as_str().unwrap().to_owned())
+    };
+    for (status, text) in [
+        (403, "Realtime was disabled for this tenant"),
+        (404, "Tenant not found"),
+        (429, "Too many connected users"),
+        (500, "Error connecting to Realtime"),
+    ] {
+        caller.cloud.realtime().refuse_upgrades(status, 1);
+        assert_eq!(refused().await, (status, text.to_owned()));
+    }
+    let _held = joined(&caller).await;
+    assert_eq!(refused().await, (429, "Too many joins per second".to_owned()));
+}
+
+#[tokio::test]
+async fn a_strict_phoenix_closes_a_silent_socket_as_its_server_does() {
+    let options = RealtimeOptions::default().strict_phoenix().idle_limit(Duration::from_millis(50));
+    let caller = cloud(options).await;
+    assert_eq!(Client::connect(&caller).await.closed().await, Some(1002));
+}

@@ -99,20 +99,58 @@ async fn presence_refuses_what_is_no_map_and_closes_at_the_sixth_call() {
     let caller = cloud(RealtimeOptions::default()).await;
     let mut client = Client::connect(&caller).await;
     client.join_ok("1", "realtime:r", json!({})).await;
-    for (reference, payload, response) in [
-        ("2", json!({ "event": "track", "payload": 7 }), json!({ "reason": "Presence track payload must be a map" })),
-        ("3", json!({ "event": "dance" }), json!({})),
-        ("4", json!({}), json!({})),
+    for (reference, payload, status, response) in [
+        (
+            "2",
+            json!({ "event": "track", "payload": 7 }),
+            "error",
+            json!({ "reason": "Presence track payload must be a map" }),
+        ),
+        ("3", json!({ "event": "dance" }), "error", json!({})),
+        ("4", json!({}), "ok", json!({})), // no call at all, so it does not count
     ] {
         client.send(json!(["1", reference, "realtime:r", "presence", payload])).await;
-        let wanted = json!({ "status": "error", "response": response });
+        let wanted = json!({ "status": status, "response": response });
         client.expect(json!(["1", reference, "realtime:r", "phx_reply", wanted])).await;
     }
-    for reference in ["5", "6"] {
+    for reference in ["5", "6", "7"] {
         client.send(json!(["1", reference, "realtime:r", "presence", { "event": "untrack" }])).await;
         client.expect(ok("1", reference, "realtime:r")).await;
     }
-    client.send(json!(["1", "7", "realtime:r", "presence", { "event": "untrack" }])).await;
+    client.send(json!(["1", "8", "realtime:r", "presence", { "event": "untrack" }])).await;
     client.expect(system_error("1", "realtime:r", "Client presence rate limit exceeded")).await;
     client.expect(close("1", "realtime:r")).await;
+}
+
+#[tokio::test]
+async fn too_many_or_too_large_presences_close_their_channel() {
+    let caller = cloud(RealtimeOptions::default().presence_per_second(2).max_payload_bytes(20)).await;
+    let mut client = Client::connect(&caller).await;
+    let track = |reference: &str, payload: Value| json!(["1", reference, "realtime:r", "presence", { "type": "presence", "event": "track", "payload": payload }]);
+    client.join_ok("1", "realtime:r", json!({})).await;
+    client.send(track("2", json!({ "long": "x".repeat(20) }))).await;
+    client.expect(system_error("1", "realtime:r", "Track message size exceeded")).await;
+    client.expect(close("1", "realtime:r")).await;
+    client.join_ok("1", "realtime:r", json!({})).await;
+    for (reference, payload) in [("2", json!({ "n": 1 })), ("3", json!({ "n": 1 })), ("4", json!({ "n": 2 }))] {
+        client.send(track(reference, payload)).await; // the second says nothing new and does not count
+    }
+    for wanted in ["presence_diff", "phx_reply", "phx_reply", "presence_diff", "phx_reply"] {
+        assert_eq!(client.json().await[3], wanted);
+    }
+    client.send(track("5", json!({ "n": 3 }))).await;
+    client.expect(system_error("1", "realtime:r", "Too many presence messages per second")).await;
+    client.expect(close("1", "realtime:r")).await;
+}
+
+#[tokio::test]
+async fn what_a_client_adds_as_metadata_goes_no_further() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let (mut sender, mut reader) = (Client::connect(&caller).await, Client::connect(&caller).await);
+    sender.join_ok("1", "realtime:r", json!({})).await;
+    reader.join_ok("1", "realtime:r", json!({})).await;
+    let metadata = br#"{"replayed":true}"#;
+    let header = [3, 1, 1, 10, 1, u8::try_from(metadata.len()).unwrap(), 1];
+    sender.send_bytes(&[&header, &b"12realtime:re"[..], metadata, b"{}"].concat()).await;
+    assert_eq!(reader.frame().await, Frame::Bytes([&[4, 10, 1, 0, 1], &b"realtime:re"[..], b"{}"].concat()));
 }

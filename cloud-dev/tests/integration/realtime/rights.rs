@@ -164,12 +164,20 @@ async fn http_sends_a_batch_or_one_message() {
     assert_eq!(caller.post("/realtime/v1/api/broadcast", Some(&token), batch).await.status, 202);
     members.expect(json!([null, null, format!("realtime:{workspace}"), "broadcast", heard])).await;
     open.json().await;
-    for (body, status) in [
-        (json!({ "messages": [message("", false), message("r", false)] }), 422),
-        (json!({ "messages": 7 }), 422),
-        (json!({ "messages": [{ "topic": "r" }] }), 422),
+    let blank = json!(["can't be blank"]);
+    for (messages, errors) in [
+        (json!([message("", false), message("r", false)]), json!([{ "topic": blank }, {}])),
+        (json!(7), json!(["is invalid"])),
+        (json!([]), blank.clone()),
+        (json!(null), blank.clone()),
+        (json!([{ "topic": "r" }]), json!([{ "event": blank, "payload": blank }])),
+        (
+            json!([{ "topic": 1, "event": "e", "payload": [], "private": "x" }]),
+            json!([{ "topic": ["is invalid"], "payload": ["is invalid"], "private": ["is invalid"] }]),
+        ),
     ] {
-        assert_eq!(caller.post("/realtime/v1/api/broadcast", None, body).await.status, status);
+        let refused = caller.post("/realtime/v1/api/broadcast", None, json!({ "messages": messages })).await;
+        assert_eq!((refused.status, refused.json()), (422, json!({ "errors": { "messages": errors } })), "{messages}");
     }
     let unauthorized = caller.post("/realtime/v1/api/broadcast", Some("x"), json!({ "messages": [] })).await;
     assert_eq!((unauthorized.status, unauthorized.text_at("/message").as_str()), (401, "Unauthorized"));
@@ -190,4 +198,119 @@ async fn http_sends_a_batch_or_one_message() {
     ] {
         assert_eq!(single(&path, kind, b"{}", token).await.status, status, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_batch_over_the_rate_is_refused_as_a_whole_and_each_answer_says_what_is_left() {
+    let caller = cloud(RealtimeOptions::default().messages_per_second(5)).await;
+    let mut client = Client::connect(&caller).await;
+    client.join_ok("1", "realtime:r", json!({})).await;
+    let send = async |messages: usize| {
+        let message = json!({ "topic": "r", "event": "e", "payload": {}, "id": "m" });
+        let batch = json!({ "messages": vec![message; messages] });
+        let answer = caller.post("/realtime/v1/api/broadcast", None, batch).await;
+        let left = answer.header("x-rate-limit-remaining").unwrap().to_owned();
+        let text = if answer.text.is_empty() { String::new() } else { answer.text_at("/message") };
+        (answer.status, text, left)
+    };
+    let text = "Too many messages to broadcast, please reduce the batch size";
+    assert_eq!(send(6).await, (429, text.to_owned(), "5".to_owned()));
+    client.expect_nothing().await;
+    assert_eq!(send(3).await, (202, String::new(), "0".to_owned()), "each delivery counts too");
+    for _ in 0..3 {
+        let heard = json!({ "type": "broadcast", "event": "e", "payload": {}, "meta": { "id": "m" } });
+        client.expect(json!([null, null, "realtime:r", "broadcast", heard])).await;
+    }
+    assert_eq!(send(1).await, (429, "Too many requests".to_owned(), "0".to_owned()));
+}
+
+#[tokio::test]
+async fn who_may_only_listen_shows_nothing_and_may_still_stop_to() {
+    let caller = cloud(RealtimeOptions::default().topic_rule("read:", TopicAccess::Read)).await;
+    let token = caller.token().await;
+    let mut client = Client::connect(&caller).await;
+    client.join_ok("1", "realtime:read:x", private(&token, json!({}))).await;
+    for (event, status) in [("track", "error"), ("untrack", "ok")] {
+        client.send(json!(["1", "2", "realtime:read:x", "presence", { "event": event, "payload": {} }])).await;
+        let payload = json!({ "status": status, "response": {} });
+        client.expect(json!(["1", "2", "realtime:read:x", "phx_reply", payload])).await;
+    }
+}
+
+#[tokio::test]
+async fn a_private_channel_without_presence_hears_of_none_until_it_shows_itself() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let token = caller.token().await;
+    let track = |n: u8| json!(["1", "2", "realtime:r", "presence", { "event": "track", "payload": { "n": n } }]);
+    for private in [true, false] {
+        let wants = json!({ "config": { "private": private }, "access_token": token });
+        let (mut shown, mut silent) = (Client::connect(&caller).await, Client::connect(&caller).await);
+        shown.join_ok("1", "realtime:r", wants.clone()).await;
+        silent.join_ok("1", "realtime:r", wants).await;
+        shown.send(track(1)).await;
+        for wanted in ["presence_diff", "phx_reply"] {
+            assert_eq!(shown.json().await[3], wanted, "who shows something hears of it");
+        }
+        if private {
+            silent.expect_nothing().await;
+        } else {
+            assert_eq!(silent.json().await[3], "presence_diff", "a public channel hears of everybody");
+        }
+        silent.send(track(2)).await;
+        assert_eq!(shown.json().await[3], "presence_diff");
+        assert_eq!(silent.json().await[3], "presence_diff");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_that_asks_for_nothing_is_none_and_still_no_matter_of_public_channels() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let token = caller.token().await;
+    caller.cloud.realtime().send("r", "e", "{}", true);
+    let mut client = Client::connect(&caller).await;
+    client.join_ok("1", "realtime:r", private(&token, json!({ "replay": null }))).await;
+    client.expect_nothing().await;
+    let public = json!({ "config": { "broadcast": { "replay": null } } });
+    let refused = client.join("2", "realtime:s", public).await;
+    assert_eq!(reason(&refused), "UnableToReplayMessages: Replay is not allowed for public channels");
+}
+
+#[tokio::test]
+async fn only_access_token_is_a_new_token() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let token = caller.token().await;
+    let mut client = Client::connect(&caller).await;
+    client.join_ok("1", "realtime:r", json!({ "access_token": token })).await;
+    client.send(json!(["1", "2", "realtime:r", "access_token", { "user_token": "x" }])).await;
+    client.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_judges_tokens_on_a_socket_as_it_does_over_http() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let token = caller.token().await;
+    let mut client = Client::connect(&caller).await;
+    client.join_ok("1", "realtime:a", json!({ "access_token": token })).await;
+    let query = format!("?apikey={token}");
+    let connects = async || Client::try_connect(&caller, "/realtime/v1/websocket", &query).await.is_ok();
+    assert!(connects().await && caller.get("/auth/v1/user", Some(&token)).await.status == 200);
+
+    caller.cloud.skew_clock(3_601);
+    let ended = client.json().await;
+    let text = ended[4]["message"].as_str().unwrap();
+    assert!(matches!(text, "Token has expired 1 seconds ago" | "Token has expired 2 seconds ago"), "{ended}");
+    client.expect(close("1", "realtime:a")).await;
+    assert!(reason(&client.join("2", "realtime:b", json!({ "access_token": token })).await).contains("has expired"));
+    assert!(!connects().await && caller.get("/auth/v1/user", Some(&token)).await.status == 403);
+
+    let ahead = caller.token().await;
+    client.join_ok("3", "realtime:c", json!({ "access_token": ahead })).await;
+    caller.cloud.skew_clock(0);
+    assert!(connects().await && caller.get("/auth/v1/user", Some(&token)).await.status == 200);
+    client.join_ok("4", "realtime:b", json!({ "access_token": token })).await;
+    client.expect_nothing().await; // nobody's token has ended
+    caller.cloud.skew_clock(3_700);
+    assert_eq!(client.json().await[2], "realtime:b", "the older token ends, and the newer one does not");
+    client.expect(close("4", "realtime:b")).await;
+    client.expect_nothing().await;
 }
