@@ -1,7 +1,7 @@
 //! `.cloud-link.json`: the readable pointer from a folder to its cloud workspace, and the user's settings for it.
 //!
 //! The file is not the truth: cursors, base versions and trust live in the local store. It is written whole or not at
-//! all, keeps every field it does not know, and a file that a workspace merely brought along does nothing until the
+//! all, keeps every field it does not know (W7), and a file that a workspace merely brought along does nothing until the
 //! link is made on this machine (C2). Schema: "Cloud Integration Design", section 7.2.
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
 //! An answer as it is made: pulls events, lets the [`Decoder`] judge them, hands out chunks.
 //!
 //! Nothing is read ahead: the next event is pulled when the chunks of the last one are used up (S9). The request is
-//! closed when the answer is complete, when it has failed, and when the stream is dropped (S7).
+//! closed when the answer is complete, when it has failed, and when the stream is dropped (S7); nothing is asked anew (G4).
 use std::{
     fmt,
     pin::Pin,

@@ -187,15 +187,39 @@ async fn g01_s05_s06_a_failure_in_the_stream_keeps_the_words_before_it() {
         assert!(!answer.may_fall_back(), "G1: words were handed out");
         assert_eq!(answer.finish().await.unwrap_err().code(), error.code(), "asked again, the same answer");
     }
+    let thought = event(&json!({"choices": [{"delta": {"reasoning": "Hm"}}]}));
+    let scripted = Scripted::new([Step::answer(200, "text/event-stream", &thought)]);
+    let mut answer = Ai::new(client(&scripted)).stream(&question()).await.unwrap();
+    assert_eq!(answer.finish().await.unwrap_err().code().as_str(), "ai.interrupted");
+    assert!(!answer.may_fall_back(), "G1: thoughts were handed out");
     let scripted = Scripted::new([Step::answer(200, "text/event-stream", "data: {\"error\":\"busy\"}\n\n")]);
     let mut answer = Ai::new(client(&scripted)).stream(&question()).await.unwrap();
     answer.finish().await.unwrap_err();
     assert!(answer.may_fall_back(), "G1: nothing was handed out");
 }
 
+#[tokio::test(start_paused = true)]
+async fn g06_counts_that_come_several_times_are_those_of_the_last_and_each_answer_has_its_own() {
+    let counts = |tokens: u64| event(&json!({"choices": [], "usage": {"prompt_tokens": 5, "total_tokens": tokens}}));
+    let first = [words("a"), counts(6), words("b"), counts(7)].concat();
+    let second = [words("c"), counts(8), "data: [DONE]\n\n".to_owned()].concat();
+    // The first answer breaks off, so the question goes to another provider: what either used up is not mixed.
+    let scripted = Scripted::new([first, second].map(|text| Step::answer(200, "text/event-stream", &text)));
+    let ai = Ai::new(client(&scripted));
+    for (over, tokens) in [(false, 7), (true, 8)] {
+        let read = read_stream(ai.stream(&question()).await.unwrap()).await;
+        assert_eq!(read.completed(), over);
+        let usage = read.stream.usage().unwrap();
+        assert_eq!((usage.prompt_tokens, usage.total_tokens), (5, tokens));
+        let told = read.chunks.iter().filter(|chunk| matches!(chunk, AiChunk::Usage(_))).count();
+        assert_eq!(told, usize::from(over), "told once, behind a whole answer");
+    }
+}
+
 /// Answers every question with an endless stream of words, and watches its body.
 #[derive(Clone, Debug, Default)]
 struct Endless {
+    asked: Arc<AtomicUsize>,
     pulled: Arc<AtomicUsize>,
     closed: Arc<AtomicBool>,
     silent: bool,
@@ -229,6 +253,7 @@ impl Endless {
 #[async_trait]
 impl Transport for Endless {
     async fn send(&self, _: Request) -> Result<Response, Error> {
+        self.asked.fetch_add(1, SeqCst);
         let mut headers = HeaderMap::new();
         let kind = if self.as_json { "application/json" } else { "text/event-stream" };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -242,7 +267,7 @@ fn over(endless: &Endless) -> Ai {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s07_s09_words_are_pulled_one_by_one_and_dropping_closes_the_request() {
+async fn g04_s07_s09_words_are_pulled_one_by_one_and_dropping_closes_the_request_and_asks_no_other() {
     let endless = Endless::default();
     let mut answer = over(&endless).stream(&question()).await.unwrap();
     assert_eq!(endless.pulled.load(SeqCst), 0);
@@ -253,6 +278,7 @@ async fn s07_s09_words_are_pulled_one_by_one_and_dropping_closes_the_request() {
     assert!(!endless.closed.load(SeqCst));
     drop(answer);
     assert!(endless.closed.load(SeqCst));
+    assert_eq!(endless.asked.load(SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,8 @@
 //!
 //! [`Select`] + position → `GET` → rows, and the position behind them. The key stays the text that arrived: a timestamp
 //! cut to milliseconds, or a number that went through a float, would skip or repeat rows. A server may cap pages below
-//! the size that was asked for and says nothing, so only an empty page is the end.
+//! the size that was asked for and says nothing, so only an empty page is the end. Rows that are equal in one column of the
+//! key are told apart by the next (P5).
 use std::{
     collections::HashMap,
     fmt,

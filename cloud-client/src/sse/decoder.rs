@@ -1,6 +1,7 @@
 //! Turns chunks of bytes into events, in time linear in the bytes whatever the chunks are. Pure; no I/O.
 //!
-//! chunk → [`SseDecoder::push`] → [`SseDecoder::next`] until `None`. A line inside one chunk is read where it lies; only
+//! chunk → [`SseDecoder::push`] → [`SseDecoder::next`] until `None`; the events are the same wherever the chunks are cut
+//! (S2). A line inside one chunk is read where it lies; only
 //! the beginning of a line whose end has not arrived is kept aside. Ends of line are LF, CR and CRLF, also split over two
 //! chunks; one BOM at the very start is cut; malformed UTF-8 becomes U+FFFD; lines and events are bounded (S4). Grammar
 //! (S3): WHATWG HTML §9.2.6 "Interpreting an event stream".

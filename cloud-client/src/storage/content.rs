@@ -2,7 +2,8 @@
 //!
 //! An upload may have to start anew, or go on in the middle after a restart, so content is not a stream but a
 //! [`Source`] of streams: any range, any number of times, always the same bytes. A file that changes while it is being
-//! sent ends the transfer with `storage.source_changed`; no mixture of two versions is ever completed.
+//! sent ends the transfer with `storage.source_changed`; no mixture of two versions is ever completed. A piece at a time is in
+//! memory (B1).
 use std::{
     fmt, io,
     path::{Path, PathBuf},

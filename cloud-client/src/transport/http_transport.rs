@@ -133,7 +133,7 @@ fn build(mut tls: ClientConfig, loopback: bool, protocols: Protocols) -> Result<
     };
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
+        .redirect(reqwest::redirect::Policy::none()) // T4
         .retry(reqwest::retry::never())
         .referer(false)
         .dns_resolver(Arc::new(SystemNames))

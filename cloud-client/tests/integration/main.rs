@@ -41,6 +41,21 @@ fn client(scripted: &Scripted) -> Client {
         .build()
 }
 
+/// A session that never answers.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait]
+impl TokenSource for Silent {
+    async fn token(&self) -> Result<Option<AccessToken>, Error> {
+        std::future::pending().await
+    }
+
+    async fn replace(&self, _: &AccessToken) -> Result<Option<AccessToken>, Error> {
+        std::future::pending().await
+    }
+}
+
 /// A session that counts how often it is asked for a new token.
 #[derive(Debug, Default)]
 struct Session {
@@ -156,6 +171,28 @@ async fn t03_retry_after_is_a_lower_bound_for_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn t08_a_cloud_in_trouble_gets_first_attempts_only_until_calls_succeed_again() {
+    let scripted = Scripted::default();
+    let client = client(&scripted);
+    let sends = async || {
+        let before = scripted.sent().len();
+        rows(&client).await.unwrap_err();
+        scripted.sent().len() - before
+    };
+    assert_eq!(sends().await, 4);
+    let mut calls = 0;
+    while sends().await > 1 {
+        calls += 1;
+        assert!(calls < 100, "the budget has an end");
+    }
+    for _ in 0..14 {
+        scripted.then([Step::json(200, "[]")]);
+        rows(&client).await.unwrap();
+    }
+    assert!(sends().await > 1, "what succeeded pays for a repeat");
+}
+
+#[tokio::test(start_paused = true)]
 async fn t01_every_wait_ends_at_the_deadline() {
     let clock = SharedClock::default();
     let scripted = Scripted::new((0..9).map(|_| Step::json(200, "[]").after(Duration::from_secs(9999))));
@@ -169,6 +206,13 @@ async fn t01_every_wait_ends_at_the_deadline() {
     let slow = Scripted::new([Step::json(200, "{}").after(Duration::from_secs(140))]);
     let thinking = client(&slow).function("think").timeout(Duration::from_secs(150));
     assert_eq!(thinking.invoke::<Value>(&json!({})).await.unwrap(), json!({}));
+
+    // Nor may whoever answers for the session keep a call waiting.
+    let waiting = client(&scripted).with_token_source(Arc::new(Silent));
+    let started = clock.monotonic();
+    let error = rows(&waiting).await.unwrap_err();
+    assert_eq!((error.code(), error.attempts()), (codes::TIMEOUT, 0));
+    assert_eq!((clock.monotonic() - started).as_secs(), 60);
 
     let call = Call::new(Service::Rest, Method::GET).timeout(Duration::from_secs(2));
     let started = clock.monotonic();
@@ -235,6 +279,27 @@ async fn pages_go_on_behind_the_last_key_and_end_at_an_empty_one() {
     let targets: Vec<_> = scripted.sent().into_iter().map(|sent| sent.target).collect();
     assert_eq!(targets[0], "GET /rest/v1/messages?select=seq&seq=gt.0&order=seq.asc&limit=3");
     assert_eq!(targets[3], "GET /rest/v1/messages?select=seq&seq=gt.3&order=seq.asc&limit=3");
+}
+
+#[tokio::test]
+async fn t04_a_redirect_is_not_followed_and_no_key_leaves_with_it() {
+    let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (cloud, elsewhere) = (listen().await, listen().await.into_std().unwrap());
+    let client = Client::builder(&format!("http://{}", cloud.local_addr().unwrap()), "sb_publishable_key").unwrap();
+    let client = client.build();
+    for status in ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect"] {
+        let place = elsewhere.local_addr().unwrap();
+        let answer = format!("HTTP/1.1 {status}\r\nlocation: http://{place}/\r\ncontent-length: 0\r\n\r\n");
+        let server = async {
+            let (mut socket, _) = cloud.accept().await.unwrap();
+            tokio::io::AsyncReadExt::read(&mut socket, &mut [0; 4096]).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut socket, answer.as_bytes()).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(rows(&client), server);
+        let error = answer.unwrap_err();
+        assert_eq!((error.code(), error.attempts()), (codes::REDIRECTED, 1), "{status}");
+        assert_eq!(elsewhere.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "{status}");
+    }
 }
 
 #[tokio::test]

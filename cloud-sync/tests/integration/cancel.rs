@@ -72,6 +72,32 @@ async fn p03_a_pull_dropped_at_any_await_misses_nothing() {
 }
 
 #[tokio::test]
+async fn w05_a_change_made_at_any_moment_of_a_push_is_neither_lost_nor_in_conflict() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    device.workspace.sync().await.unwrap();
+    for polls in 1.. {
+        device.workspace.set("current_step", format!("first {polls}")).await.unwrap();
+        let mut push = Box::pin(device.workspace.push());
+        let over = cut(push.as_mut(), polls).await.is_some();
+        device.workspace.set("current_step", format!("second {polls}")).await.unwrap();
+        if !over {
+            assert!(push.await.unwrap().conflicts.is_empty());
+        }
+        device.workspace.push().await.unwrap();
+        let state = device.workspace.state().await.unwrap();
+        assert_eq!((&state.fields["current_step"], state.unsent.len()), (&format!("second {polls}").into(), 0));
+        let row = device.client.table("workspaces").select(["current_step"]).eq("id", device.workspace.id());
+        let row = row.one::<serde_json::Value>().await.unwrap().unwrap();
+        assert_eq!(row["current_step"], format!("second {polls}"), "changed after {polls} polls");
+        if over {
+            assert!(polls > 5, "{polls} places");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
 async fn o01_an_append_dropped_at_any_await_is_kept_whole_or_not_at_all() {
     let cloud = cloud().await;
     let device = Device::new(&cloud, &cloud.demo().people[0]).await;

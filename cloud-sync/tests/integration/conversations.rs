@@ -104,6 +104,21 @@ async fn o05_a_lost_answer_to_a_push_is_proven_by_reading_back() {
 }
 
 #[tokio::test]
+async fn o02_pushes_at_the_same_time_send_each_message_once() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    let chat = device.chat().await;
+    chat.append(NewMessage::user("first")).await.unwrap();
+    chat.push().await.unwrap();
+    chat.append_all(texts(0..30)).await.unwrap();
+    let before = cloud.requests("/rest/v1/messages");
+    let (one, other, sync) = tokio::join!(chat.push(), chat.push(), device.workspace.sync());
+    assert_eq!(one.unwrap().sent + other.unwrap().sent + sync.unwrap().sent, 30);
+    // One to send them, two for the sync to read what came and that there is no more.
+    assert!(cloud.requests("/rest/v1/messages") - before <= 3);
+}
+
+#[tokio::test]
 async fn o06_a_refused_message_is_parked_and_the_others_go_on() {
     let cloud = cloud().await;
     let (ada, grace) = Device::pair(&cloud).await;

@@ -171,7 +171,7 @@ impl Decoder {
         if self.reply.model.is_empty() {
             self.reply.model = chunk.model.0.into_owned();
         }
-        // Several counts may come; the last one counts.
+        // Several counts may come; the last one counts, and none is added to another (G6).
         if let Some(usage) = chunk.usage.and_then(|raw| Usage::read(raw.get())) {
             self.reply.usage = Some(usage);
         }

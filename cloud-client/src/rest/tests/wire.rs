@@ -236,7 +236,7 @@ impl Transport for Capped {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_share_a_time_are_each_visited_once_whatever_the_page_and_the_cap() {
+async fn p05_rows_that_share_a_time_are_each_visited_once_whatever_the_page_and_the_cap() {
     let time = |n: i64| format!("2026-01-01T00:00:00.{:06}+00:00", n / 9);
     let rows: Vec<_> = (0..25_i64).map(|n| (time(n), 9_007_199_254_740_993 + n * 7 % 25)).collect();
     let mut sorted = rows.clone();
