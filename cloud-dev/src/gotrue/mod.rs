@@ -12,6 +12,7 @@
 //! | [`oauth`]    | providers: the way out, the way back, their tokens           |
 //! | [`identity`] | who is who, linking                                          |
 //! | [`mfa`]      | second factors                                               |
+//! | [`sweep`]    | forgetting what was begun and never ended                    |
 //! | [`control`]  | switches over HTTP, for tests in other languages             |
 //!
 //! Wire source: GoTrue 2.196 endpoints under `/auth/v1`.
@@ -30,6 +31,7 @@ mod otp;
 mod pkce;
 pub(crate) mod session;
 pub(crate) mod settings;
+mod sweep;
 mod tables;
 
 use std::sync::Arc;

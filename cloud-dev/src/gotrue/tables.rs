@@ -44,6 +44,7 @@ pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
              PRIMARY KEY (user_id, kind)
          ) STRICT;
          CREATE INDEX IF NOT EXISTS auth_one_time_tokens_hash ON auth_one_time_tokens (hash);
+         CREATE INDEX IF NOT EXISTS auth_one_time_tokens_age ON auth_one_time_tokens (sent_at);
          CREATE TABLE IF NOT EXISTS auth_flow_states (
              serial INTEGER PRIMARY KEY AUTOINCREMENT,
              id TEXT NOT NULL UNIQUE,
@@ -61,6 +62,7 @@ pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
              created_at INTEGER NOT NULL,
              code_issued_at INTEGER
          ) STRICT;
+         CREATE INDEX IF NOT EXISTS auth_flow_states_age ON auth_flow_states (created_at);
          CREATE TABLE IF NOT EXISTS auth_sessions (
              id TEXT PRIMARY KEY,
              user_id TEXT NOT NULL REFERENCES auth_users (id) ON DELETE CASCADE,
@@ -100,6 +102,7 @@ pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
              factor_id TEXT NOT NULL REFERENCES auth_factors (id) ON DELETE CASCADE,
              verified INTEGER NOT NULL DEFAULT 0,
              created_at INTEGER NOT NULL
-         ) STRICT;",
+         ) STRICT;
+         CREATE INDEX IF NOT EXISTS auth_challenges_age ON auth_challenges (created_at);",
     )
 }

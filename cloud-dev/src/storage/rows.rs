@@ -56,7 +56,8 @@ pub(crate) fn create(conn: &Connection, now: i64) -> rusqlite::Result<()> {
              described TEXT NOT NULL,
              finished INTEGER NOT NULL DEFAULT 0,
              expires_at INTEGER NOT NULL
-         ) STRICT;",
+         ) STRICT;
+         CREATE INDEX IF NOT EXISTS storage_uploads_end ON storage_uploads (expires_at);",
     )?;
     conn.execute(
         "INSERT OR IGNORE INTO storage_buckets (id, created_at, updated_at) VALUES (?1, ?2, ?2)",
@@ -70,6 +71,14 @@ pub(crate) fn versions(conn: &Connection, now: i64) -> rusqlite::Result<HashSet<
     conn.execute("DELETE FROM storage_uploads WHERE expires_at < ?1", [now])?;
     let text = "SELECT version FROM storage_objects UNION SELECT version FROM storage_uploads WHERE finished = 0";
     conn.prepare(text)?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Forgets uploads whose time was over before `then`, and returns the versions that no row needs any more.
+pub(super) fn abandoned(conn: &Connection, then: i64) -> rusqlite::Result<Vec<String>> {
+    let text = "DELETE FROM storage_uploads WHERE expires_at < ?1 RETURNING CASE finished WHEN 0 THEN version END";
+    let versions: Vec<Option<String>> =
+        conn.prepare_cached(text)?.query_map([then], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(versions.into_iter().flatten().collect())
 }
 
 /// One object.

@@ -223,6 +223,24 @@ async fn an_upload_that_took_too_long_is_over() {
 }
 
 #[tokio::test]
+async fn uploads_that_nobody_went_on_with_are_forgotten_with_their_bytes_a_day_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let lifetime = Duration::from_secs(60);
+    let week = Duration::from_secs(7 * 24 * 3_600);
+    let builder = CloudDev::builder().access_token_lifetime(week).upload_lifetime(lifetime);
+    let files = Files::with(builder.data_dir(directory.path())).await;
+    let path = files.create("late.bin", 100).await;
+    assert_eq!(send(files.patch(&path, 0, content(50))).await.status, 204);
+    for (skew, status, left) in [(61, 410, 1), (24 * 3_600 + 70, 404, 0)] {
+        files.caller.cloud.skew_clock(skew);
+        let other = files.create("other.bin", 10).await;
+        assert_eq!(files_in(directory.path()), left, "{skew} s later");
+        assert_eq!(send(files.patch(&path, 50, content(50))).await.status, status);
+        assert_eq!(send(files.step(Method::DELETE, &other)).await.status, 204);
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_request_is_said_in_a_text() {
     let files = Files::start().await;
     files.bucket(json!({ "name": "small", "file_size_limit": "10kb" })).await;

@@ -20,6 +20,7 @@ use crate::gotrue::{
     error::AuthError,
     session::{self, Claims, Started, refresh},
     settings::AuthFeature,
+    sweep,
 };
 
 /// How long a challenge may be answered.
@@ -33,17 +34,24 @@ pub(crate) async fn challenge(call: &Call<'_>, id: &str) -> Result<Response, Aut
     let answer = call
         .transaction(move |tx| {
             let factor = find(&User::load(tx.conn, &claims.user_id)?, &id)?;
-            let challenge = uuid::Uuid::new_v4().to_string();
-            tx.conn.execute(
-                "INSERT INTO auth_challenges (id, factor_id, created_at) VALUES (?1, ?2, ?3)",
-                (&challenge, &factor.id, tx.now),
-            )?;
+            let challenge = begin(tx, &factor.id)?;
             tx.conn.execute("UPDATE auth_factors SET last_challenged_at = now_pg() WHERE id = ?1", [&factor.id])?;
             let lifetime = i64::try_from(CHALLENGE_LIFETIME.as_secs()).unwrap_or(i64::MAX);
             Ok(json!({ "id": challenge, "type": "totp", "expires_at": tx.now_seconds().saturating_add(lifetime) }))
         })
         .await?;
     Ok(Json(answer).into_response())
+}
+
+/// A new challenge of a factor.
+pub(crate) fn begin(tx: &Tx<'_>, factor: &str) -> rusqlite::Result<String> {
+    let challenge = uuid::Uuid::new_v4().to_string();
+    tx.conn.execute(
+        "INSERT INTO auth_challenges (id, factor_id, created_at) VALUES (?1, ?2, ?3)",
+        (&challenge, factor, tx.now),
+    )?;
+    sweep::challenges(tx, CHALLENGE_LIFETIME)?;
+    Ok(challenge)
 }
 
 /// `POST /factors/{id}/verify`.

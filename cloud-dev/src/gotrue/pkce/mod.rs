@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     call::{Call, Tx},
     error::AuthError,
+    sweep,
 };
 use crate::keys;
 
@@ -133,7 +134,7 @@ impl Flow {
                 ":now": tx.now,
             },
         )?;
-        Ok(())
+        sweep::flows(tx).map(|_| ())
     }
 
     pub(crate) fn by_id(tx: &Tx<'_>, id: &str) -> rusqlite::Result<Option<Self>> {

@@ -20,6 +20,7 @@ use crate::{
     gotrue::{
         call::{Call, Tx},
         error::AuthError,
+        sweep,
     },
 };
 
@@ -98,14 +99,14 @@ pub(crate) async fn refresh(call: &Call<'_>) -> Result<Response, AuthError> {
 
 /// How a session was renewed.
 #[derive(Clone, Copy, Debug)]
-enum How {
+pub(crate) enum How {
     Rotated,
     Repeated,
     Doubled,
 }
 
 /// The inner error stays with what was stored: a family that was given up.
-fn exchange(
+pub(crate) fn exchange(
     tx: &Tx<'_>,
     presented: &str,
     reuse_interval: std::time::Duration,
@@ -117,6 +118,7 @@ fn exchange(
             let child = fresh_token()?;
             spend(tx.conn, presented, tx.now)?;
             insert_token(tx.conn, &child, Some(presented), &session_id)?;
+            sweep::tokens(tx, &session_id)?;
             (child, if decision == Decision::Rotate { How::Rotated } else { How::Doubled })
         }
         Decision::Repeat(active) => (active, How::Repeated),

@@ -32,6 +32,7 @@ use crate::{
         download,
         error::StorageError,
         key::Place,
+        rows,
         upload::{self, Claim, Draft},
     },
 };
@@ -45,6 +46,9 @@ const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 const TUS_COMPLETE: HeaderName = HeaderName::from_static("tus-complete");
 
 const OFFSET_STREAM: &str = "application/offset+octet-stream";
+
+/// How long an upload stays known after its time is over, in microseconds: who is late hears that it was there.
+const KEPT: i64 = 24 * 3_600 * 1_000_000;
 
 /// The status of a chunk whose checksum is another.
 const CHECKSUM_MISMATCH: u16 = 460;
@@ -145,9 +149,10 @@ pub(super) async fn create(call: Call<'_>, proof: &Proof, body: &mut BodyDataStr
         if new.length > bucket.limit(most) || (new.place.is_folder_marker() && new.length > 0) {
             return Err(TusError::new(413, "Maximum size exceeded\n"));
         }
-        Ok::<_, TusError>(new.insert(tx.conn)?)
+        new.insert(tx.conn)?;
+        Ok::<_, TusError>(rows::abandoned(tx.conn, tx.now.saturating_sub(KEPT))?)
     });
-    stored.await?;
+    cloud.storage.blobs.remove(stored.await?).await;
 
     let id = metadata::id(&upload.place, &upload.version);
     let mut response = StatusCode::CREATED.into_response();
