@@ -170,6 +170,10 @@ impl Function {
     /// # Errors
     ///
     /// As [`Function::invoke`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Function::invoke`].
     pub async fn invoke_raw(&self, body: &(impl Serialize + ?Sized + Sync)) -> Result<Reply, Error> {
         self.learned(self.client.send(self.call_with_json(body)?).await)
     }
@@ -178,6 +182,10 @@ impl Function {
     /// as it came.
     ///
     /// # Errors
+    ///
+    /// As [`Function::invoke`].
+    ///
+    /// # Cancel safety
     ///
     /// As [`Function::invoke`].
     pub async fn invoke_bytes(&self, content_type: HeaderValue, body: impl Into<Bytes> + Send) -> Result<Reply, Error> {
@@ -190,6 +198,10 @@ impl Function {
     /// # Errors
     ///
     /// As [`Function::invoke`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Function::invoke`].
     pub async fn invoke_text(&self, body: impl Into<String> + Send) -> Result<Reply, Error> {
         let text = HeaderValue::from_static("text/plain;charset=UTF-8");
         self.invoke_bytes(text, body.into()).await
@@ -200,6 +212,10 @@ impl Function {
     /// # Errors
     ///
     /// As [`Function::invoke`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Function::invoke`].
     pub async fn invoke_empty(&self) -> Result<Reply, Error> {
         self.learned(self.client.send(self.call()?).await)
     }
@@ -207,6 +223,10 @@ impl Function {
     /// Reads a JSON answer with `GET`.
     ///
     /// # Errors
+    ///
+    /// As [`Function::invoke`].
+    ///
+    /// # Cancel safety
     ///
     /// As [`Function::invoke`].
     pub async fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {

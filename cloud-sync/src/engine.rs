@@ -59,6 +59,10 @@ impl Engine {
     /// # Errors
     ///
     /// `sync.store_busy` when another process uses it, `sync.store_newer`, `sync.disk_full`, `sync.store_failed`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped call lets go of the store.
     pub async fn open(client: Client, path: impl Into<PathBuf>) -> Result<Self, Error> {
         let (store, set_aside) = Store::open(path.into()).await?;
         let fresh = client.random().uuid().to_string();
@@ -85,6 +89,10 @@ impl Engine {
     /// # Errors
     ///
     /// As [`Client::send`](cloud_client::Client::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn list_workspaces(&self, organization: &str) -> Result<Vec<WorkspaceSummary>, Error> {
         let columns = ["id", "name", "slug", "description", "status", "task_goal", "current_step", "last_active_at"];
         let mut pages =
@@ -102,6 +110,10 @@ impl Engine {
     /// # Errors
     ///
     /// `api.conflict` when the organisation has one of this name, otherwise as [`Client::send`](cloud_client::Client::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have made it; the list tells.
     pub async fn create_workspace(
         &self,
         organization: &str,

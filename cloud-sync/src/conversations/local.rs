@@ -172,6 +172,10 @@ impl Conversation {
     /// # Errors
     ///
     /// As [`Conversation::append`]; nothing is stored then.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have stored the messages, all or none.
     pub async fn append_all(&self, messages: Vec<NewMessage>) -> Result<Vec<String>, Error> {
         let timeless =
             |message: &NewMessage| message.written_at.is_some_and(|moment| jiff::Timestamp::try_from(moment).is_err());
@@ -254,6 +258,10 @@ impl Conversation {
     /// # Errors
     ///
     /// `sync.store_failed`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have put them back.
     pub async fn retry_parked(&self) -> Result<usize, Error> {
         let row = self.row;
         let retried = self

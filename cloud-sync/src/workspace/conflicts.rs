@@ -74,6 +74,10 @@ impl Workspace {
     /// # Errors
     ///
     /// `sync.store_failed`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have settled it, whole.
     pub async fn settle_conflict(&self, conflict: i64, choice: Choice) -> Result<bool, Error> {
         let link = self.scope.link;
         let settled = self.scope.write(move |transaction| {

@@ -101,6 +101,10 @@ impl Workspace {
     /// # Errors
     ///
     /// As [`Client::send`](cloud_client::Client::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn members(&self) -> Result<Vec<Member>, Error> {
         let rows = self
             .scope

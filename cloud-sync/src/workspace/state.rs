@@ -63,6 +63,10 @@ impl Workspace {
     ///
     /// `sync.unknown_field` for anything but the six fields that sync, `sync.bad_value` for a value that does not fit,
     /// `sync.disk_full`, `sync.store_failed`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have stored the change.
     pub async fn set(&self, field: &str, value: impl Into<Value>) -> Result<(), Error> {
         self.set_all([(field.to_owned(), value.into())].into_iter().collect()).await
     }
@@ -72,6 +76,10 @@ impl Workspace {
     /// # Errors
     ///
     /// As [`Workspace::set`]; nothing is changed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have stored the changes, all or none.
     pub async fn set_all(&self, values: Map<String, Value>) -> Result<(), Error> {
         if let Some(unknown) = values.keys().find(|field| !FIELDS.contains(&field.as_str())) {
             return Err(Error::new(UNKNOWN_FIELD).during("changing the workspace").with_detail(unknown));

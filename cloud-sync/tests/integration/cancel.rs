@@ -5,7 +5,8 @@ use cloud_sync::{NewMessage, SyncState};
 
 use crate::devices::{Device, cloud};
 
-/// Polls `work` so often, and drops it where it would be polled once more.
+/// Polls `work` so often, and drops it where it would be polled once more. How often the store's thread is awaited varies,
+/// so each test goes past the longest course, and knows only how many requests there are at least.
 async fn cut<T>(work: impl Future<Output = T>, polls: usize) -> Option<T> {
     let mut work = pin!(work);
     let mut left = polls;
@@ -23,23 +24,22 @@ async fn cut<T>(work: impl Future<Output = T>, polls: usize) -> Option<T> {
 async fn h03_a_sync_dropped_at_any_await_loses_and_doubles_nothing_and_is_not_left_at_work() {
     let cloud = cloud().await;
     let (ada, grace) = Device::pair(&cloud).await;
-    let mut written = Vec::new();
-    for polls in 1.. {
+    let (mut written, mut dropped) = (Vec::new(), 0);
+    for polls in 1..=60 {
         let text = format!("line {polls}");
         ada.chat().await.append(NewMessage::user(&text)).await.unwrap();
         ada.workspace.set("current_step", text.clone()).await.unwrap();
         written.push(text);
         let over = cut(ada.workspace.sync(), polls).await;
         assert_ne!(ada.workspace.sync_state(), SyncState::Syncing, "dropped after {polls} polls");
-        if let Some(report) = over {
-            report.unwrap();
-            break;
-        }
-        let report = ada.workspace.sync().await.unwrap();
-        assert!(report.conflicts.is_empty(), "alone, there is nothing to clash with: {report:?}");
-        assert!(polls < 1000, "a sync of one message has an end");
+        dropped += usize::from(over.is_none());
+        let report = match over {
+            Some(report) => report,
+            None => ada.workspace.sync().await,
+        };
+        assert!(report.unwrap().conflicts.is_empty(), "alone, there is nothing to clash with");
     }
-    assert!(written.len() > 10, "{} places", written.len());
+    assert!((5..60).contains(&dropped), "dropped {dropped} times");
     grace.workspace.sync().await.unwrap();
     assert_eq!(ada.texts_in_cloud().await, written);
     assert_eq!((ada.texts().await, grace.texts().await), (written.clone(), written.clone()));
@@ -53,22 +53,18 @@ async fn p03_a_pull_dropped_at_any_await_misses_nothing() {
     for device in [&ada, &grace] {
         device.chat().await.cloud_id().await.unwrap();
     }
-    let mut written = Vec::new();
-    for polls in 1.. {
+    let (mut written, mut dropped) = (Vec::new(), 0);
+    for polls in 1..=30 {
         let text = format!("line {polls}");
         ada.chat().await.append(NewMessage::user(&text)).await.unwrap();
         ada.chat().await.push().await.unwrap();
         written.push(text);
-        let over = cut(async { grace.chat().await.pull().await }, polls).await;
+        dropped += usize::from(cut(async { grace.chat().await.pull().await }, polls).await.is_none());
         grace.chat().await.pull().await.unwrap();
         // Cursor and rows moved together, or not at all.
         assert_eq!(grace.texts().await, written, "dropped after {polls} polls");
-        if over.is_some() {
-            break;
-        }
-        assert!(polls < 1000, "a pull of one message has an end");
     }
-    assert!(written.len() > 5, "{} places", written.len());
+    assert!((2..30).contains(&dropped), "dropped {dropped} times");
 }
 
 #[tokio::test]
@@ -76,12 +72,14 @@ async fn w05_a_change_made_at_any_moment_of_a_push_is_neither_lost_nor_in_confli
     let cloud = cloud().await;
     let device = Device::new(&cloud, &cloud.demo().people[0]).await;
     device.workspace.sync().await.unwrap();
-    for polls in 1.. {
+    let mut amid = 0;
+    for polls in 1..=30 {
         device.workspace.set("current_step", format!("first {polls}")).await.unwrap();
         let mut push = Box::pin(device.workspace.push());
         let over = cut(push.as_mut(), polls).await.is_some();
         device.workspace.set("current_step", format!("second {polls}")).await.unwrap();
         if !over {
+            amid += 1;
             assert!(push.await.unwrap().conflicts.is_empty());
         }
         device.workspace.push().await.unwrap();
@@ -90,11 +88,8 @@ async fn w05_a_change_made_at_any_moment_of_a_push_is_neither_lost_nor_in_confli
         let row = device.client.table("workspaces").select(["current_step"]).eq("id", device.workspace.id());
         let row = row.one::<serde_json::Value>().await.unwrap().unwrap();
         assert_eq!(row["current_step"], format!("second {polls}"), "changed after {polls} polls");
-        if over {
-            assert!(polls > 5, "{polls} places");
-            return;
-        }
     }
+    assert!((1..30).contains(&amid), "amid a push {amid} times");
 }
 
 #[tokio::test]
@@ -102,16 +97,15 @@ async fn o01_an_append_dropped_at_any_await_is_kept_whole_or_not_at_all() {
     let cloud = cloud().await;
     let device = Device::new(&cloud, &cloud.demo().people[0]).await;
     let mut known = 0;
-    for polls in 1.. {
+    for polls in 1..=10 {
         let both = vec![NewMessage::user("question"), NewMessage::assistant("answer")];
         let over = cut(async { device.chat().await.append_all(both).await }, polls).await;
         let kept = device.texts().await.len();
-        assert!(kept == known || kept == known + 2, "{kept} after {known}");
-        if let Some(ids) = over {
-            assert_eq!((ids.unwrap().len(), kept), (2, known + 2), "durable when it returns");
-            return;
+        match over {
+            Some(ids) => assert_eq!((ids.unwrap().len(), kept), (2, known + 2), "durable when it returns"),
+            None => assert!(kept == known || kept == known + 2, "{kept} after {known}"),
         }
         known = kept;
-        assert!(polls < 100, "an append has an end");
     }
+    assert!(known > 0);
 }
