@@ -142,7 +142,7 @@ enum Outcome {
 }
 
 fn run(steps: &[&Step]) -> Result<(), String> {
-    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    let in_ci = on_ci_machine();
     let mut results = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         println!("\n==> [{}/{}] {}: {}", index + 1, steps.len(), step.name, step.work);
@@ -157,6 +157,11 @@ fn run(steps: &[&Step]) -> Result<(), String> {
     let failed: Vec<_> = results.iter().filter(|(_, outcome, _)| matches!(outcome, Outcome::Failed(_))).collect();
     let Some((first, ..)) = failed.first() else { return Ok(()) };
     Err(format!("{} step(s) failed. Again: cargo xtask ci --only {first}", failed.len()))
+}
+
+/// Whether this is a CI machine, which has everything or is told what it lacks.
+pub(crate) fn on_ci_machine() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
 #[allow(clippy::disallowed_methods, reason = "the time a step took is for people to read")]

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::metadata;
+use crate::{ci, metadata};
 
 /// The version of cargo-fuzz that CI installs.
 const VERSION: &str = "0.13.2";
@@ -41,7 +41,7 @@ struct Choice<'a> {
 pub(crate) fn command(options: &[&str]) -> Result<(), String> {
     let choice = parse(options)?;
     let root = metadata::workspace()?.root;
-    install(std::env::var("CI").is_ok_and(|value| value == "true"))?;
+    install(ci::on_ci_machine())?;
     let mut failed = Vec::new();
     for target in &choice.targets {
         println!("\n==> {target}: {} s", choice.seconds);

@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::metadata;
+use crate::{ci, metadata};
 
 const VALGRIND: &str = "valgrind";
 /// Runs at a time.
@@ -101,7 +101,7 @@ const GATES: &[Gate] = &[
 pub(crate) fn command() -> Result<(), String> {
     if quiet(Command::new(VALGRIND).arg("--version")).is_err() {
         let reason = format!("{VALGRIND} is not installed");
-        if std::env::var("CI").is_ok_and(|value| value == "true") {
+        if ci::on_ci_machine() {
             return Err(reason);
         }
         println!("skipped: {reason}");
