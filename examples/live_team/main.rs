@@ -1,4 +1,4 @@
-//! Three people in one room: who is there, who is typing, what they say, and how fast it arrives. In the middle the
+//! People in one room: who is there, who is typing, what they say, and how fast it arrives. In the middle the
 //! network is cut; everybody goes on writing, and afterwards everybody has everything.
 //!
 //! Without arguments it starts the embedded cloud and needs nothing else. It ends with 1 when somebody lacks a line, has
@@ -14,6 +14,7 @@ mod screen;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::signal::ctrl_c;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,7 +22,15 @@ async fn main() -> ExitCode {
         Ok(args) => args,
         Err(problem) => problem.exit(),
     };
-    match room::run(&args).await {
+    let outcome = tokio::select! {
+        outcome = room::run(&args) => outcome,
+        // The work is dropped by now, and with it the folders that held everybody's login.
+        Ok(()) = ctrl_c() => {
+            screen::event("stopped");
+            return ExitCode::from(130);
+        }
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             screen::failure(&problem);

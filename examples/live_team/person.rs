@@ -1,5 +1,6 @@
 //! One person: an installation of the app, signed in and linked, and an ear for what happens.
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,7 +24,7 @@ pub struct Noticed {
     pub live: bool,
     /// User ids.
     pub typing: Vec<String>,
-    /// Names of those who are there, and the file each is in.
+    /// User ids of those who are there, and the file each is in.
     pub present: Vec<(String, Option<String>)>,
 }
 
@@ -49,8 +50,16 @@ pub struct Account {
 }
 
 impl Person {
-    /// Signs in, links a folder of their own to `workspace`, and listens.
+    /// Comes in and goes live.
     pub async fn enter(account: Account, config: Config, workspace: &str, ledger: &Ledger) -> Result<Self, Problem> {
+        let who = format!("{} could not come in", account.email);
+        let person = Self::open(account, config, workspace, ledger).await.map_err(|problem| problem.of(&who))?;
+        person.notices("going live", |noticed| noticed.live).await?;
+        Ok(person)
+    }
+
+    /// Signs in, links a folder of their own to `workspace`, and listens.
+    async fn open(account: Account, config: Config, workspace: &str, ledger: &Ledger) -> Result<Self, Problem> {
         let Account { number, name, email, password } = account;
         let home = tempfile::tempdir()?;
         let folder = home.path().join("project");
@@ -95,19 +104,22 @@ impl Person {
         }
     }
 
-    /// Waits until the conversation holds `count` messages, all of them confirmed by the cloud.
-    pub async fn has(&self, count: usize) -> Result<(), Problem> {
+    /// Waits until the conversation holds all of `ids`, and everything of this person's is confirmed by the cloud.
+    pub async fn has(&self, ids: &[String]) -> Result<(), Problem> {
         let waiting = async {
             loop {
                 let told = self.news.notified();
-                if self.chat.pending().await? == 0 && self.history().await?.len() >= count {
+                let history = self.history().await?;
+                let held: BTreeSet<_> = history.iter().map(|(id, _)| id).collect();
+                if self.chat.pending().await? == 0 && ids.iter().all(|id| held.contains(id)) {
                     return Ok::<(), Problem>(());
                 }
                 // Not every change has an event of its own: look again soon in any case.
                 let _ = tokio::time::timeout(Duration::from_millis(20), told).await;
             }
         };
-        let missing = || Problem(format!("{} does not have all {count} lines after {} s", self.name, LIMIT.as_secs()));
+        let missing =
+            || Problem(format!("{} does not have all {} lines after {} s", self.name, ids.len(), LIMIT.as_secs()));
         tokio::time::timeout(LIMIT, waiting).await.map_err(|_| missing())?
     }
 }
@@ -125,10 +137,8 @@ async fn listen(cloud: Cloud, name: String, ledger: Ledger, ear: watch::Sender<N
                     ear.send_modify(|noticed| noticed.typing = user_ids);
                 }
                 CloudEvent::Team { team, .. } => {
-                    let there = team.into_iter().filter(|mate| mate.is_online()).map(|mate| {
-                        let file = mate.place.and_then(|place| place.file);
-                        (mate.display_name.unwrap_or(mate.user_id), file)
-                    });
+                    let there = team.into_iter().filter(|mate| mate.is_online());
+                    let there = there.map(|mate| (mate.user_id, mate.place.and_then(|place| place.file)));
                     ear.send_modify(|noticed| noticed.present = there.collect());
                 }
                 _ => {}

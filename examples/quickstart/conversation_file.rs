@@ -1,5 +1,7 @@
 //! Reads a conversation file whole before anything is sent: a bad line is named, and nothing has happened yet.
 use std::{
+    fs::File,
+    io::Read as _,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -28,6 +30,9 @@ enum Moment {
 /// From here on a number is one of milliseconds: in seconds it would be the year 5138, in milliseconds it is 1973.
 const MILLISECONDS_FROM: f64 = 1e11;
 
+/// The longest file that is read: it is held in memory as a whole.
+const LIMIT_BYTES: u64 = 256 << 20;
+
 /// A file's conversation.
 pub struct ConversationFile {
     pub name: String,
@@ -38,7 +43,10 @@ pub struct ConversationFile {
 
 pub fn read(path: &Path) -> Result<ConversationFile, Cause> {
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|cause| Cause::Check(format!("{shown}: {cause}")))?;
+    let mut bytes = Vec::new();
+    let whole = File::open(path).and_then(|file| file.take(LIMIT_BYTES + 1).read_to_end(&mut bytes));
+    let length = whole.map_err(|cause| Cause::Check(format!("{shown}: {cause}")))?;
+    check(length as u64 <= LIMIT_BYTES, format!("{shown} has more than {} MiB: split it", LIMIT_BYTES >> 20))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let (mut messages, mut sendable) = (Vec::new(), Vec::new());
     for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -122,6 +130,13 @@ mod tests {
             assert!(error.contains("talk.jsonl, line 3: ") && error.contains(fault), "{bad}: {error}");
         }
         assert!(read_text(b" \n\r\n").err().unwrap().ends_with("holds no message"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_without_an_end_is_not_read_for_ever() {
+        let Err(Cause::Check(fault)) = read(Path::new("/dev/zero")) else { panic!("it has no end") };
+        assert!(fault.contains("more than 256 MiB"), "{fault}");
     }
 
     #[test]

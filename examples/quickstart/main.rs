@@ -7,11 +7,13 @@
 mod args;
 mod conversation_file;
 mod report;
+mod stage;
 mod steps;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::signal::ctrl_c;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,7 +22,15 @@ async fn main() -> ExitCode {
         Err(problem) => problem.exit(),
     };
     let mut report = report::Report::new();
-    match steps::run(&args, &mut report).await {
+    let outcome = tokio::select! {
+        outcome = steps::run(&args, &mut report) => outcome,
+        // The work is dropped by now, and with it the folders that held the logins.
+        Ok(()) = ctrl_c() => {
+            report::line("\nStopped.");
+            return ExitCode::from(130);
+        }
+    };
+    match outcome {
         Ok(summary) => {
             report.summary(&summary);
             ExitCode::SUCCESS

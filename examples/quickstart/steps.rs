@@ -1,58 +1,21 @@
 //! The steps, each with its check.
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
-use cloud_dev::{CloudDev, Running};
 use cloud_sdk::{
-    Cloud, Config,
     agents::{AiChunk, AiRequest, ChatMessage, Invocation},
     client::events::Heard,
-    sync::{Conversation, Engine, Message, MessageState, NewMessage, SyncEvent, Workspace},
+    sync::{Conversation, Message, MessageState, NewMessage, SyncEvent, Workspace},
 };
-use tempfile::TempDir;
 
 use crate::{
     args::Args,
     conversation_file::{self, ConversationFile},
     report::{Cause, Failure, Report, bar, check, line, note, piece, plain, spent},
+    stage::{Borrowed, Device, Stage, close, link, open_stage, sign_in},
 };
 
 /// The conversation that this story is told in; a file of yours goes to one of its own name.
 const STORY: &str = "quickstart";
-/// How long to wait for background work when the program ends.
-const CLOSING: Duration = Duration::from_secs(5);
-
-/// Where the story is set: the cloud, two accounts, and whether we may pull its plug.
-struct Stage {
-    embedded: Option<Running>,
-    config: Config,
-    accounts: [(String, String); 2],
-    agent: Option<String>,
-    workspace_id: Option<String>,
-}
-
-/// One device: an open cloud, its own state directory, and a linked folder.
-struct Device {
-    name: &'static str,
-    cloud: Cloud,
-    email: String,
-    user: String,
-    folder: PathBuf,
-    _home: TempDir,
-}
-
-impl Device {
-    async fn link(&self, workspace: &str) -> Result<Workspace, Cause> {
-        Ok(self.engine().await?.link(&self.folder, &self.user, workspace).await?)
-    }
-
-    async fn engine(&self) -> Result<&Engine, Cause> {
-        Ok(self.cloud.sync().await?)
-    }
-}
-
 pub async fn run(args: &Args, report: &mut Report) -> Result<Vec<(String, String)>, Failure> {
     // A file that cannot be read should say so before anything else happens.
     let file = match &args.conversation {
@@ -61,18 +24,10 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<Vec<(String, String
     };
     let title = if args.url.is_some() { "Use the project" } else { "Start the embedded cloud" };
     let stage = report.step(title, open_stage(args)).await?;
+    let _borrowed = Borrowed::of(args);
     let (first, second) = report.step("Sign in on two devices", sign_in(args, &stage)).await?;
     let (one, two) = report.step("Link a folder on each", link(&stage, &first, &second)).await?;
-    let told = story(args, report, &stage, file.as_ref(), &first, [&one, &two]).await;
-    // The embedded cloud ends with this program, however that comes: a link to it in somebody's own folder would point
-    // nowhere.
-    if stage.embedded.is_some()
-        && args.workspace.is_some()
-        && let Err(error) = one.unlink().await
-    {
-        note(format_args!("the link in {} stays: {error}", one.folder().display()));
-    }
-    let lines = told?;
+    let lines = story(args, report, &stage, file.as_ref(), &first, [&one, &two]).await?;
     report.step("Close, and keep the login for the next start", close(stage, [&first, &second])).await?;
 
     let mut summary = vec![("people".to_owned(), format!("{} and {}", first.email, second.email))];
@@ -103,96 +58,6 @@ async fn story(
     lines.push(("agent".to_owned(), agent));
     lines.push(("model".to_owned(), tokens));
     Ok(lines)
-}
-
-async fn open_stage(args: &Args) -> Result<Stage, Cause> {
-    if let (Some(url), Some(key), Some(email), Some(password)) = (&args.url, &args.key, &args.email, &args.password) {
-        let config = Config::new(url.as_str(), key.as_str());
-        config.check()?;
-        note(format_args!("{url}"));
-        let own = (email.clone(), password.clone());
-        let other = match (&args.second_email, &args.second_password) {
-            (Some(email), Some(password)) => (email.clone(), password.clone()),
-            _ => own.clone(),
-        };
-        return Ok(Stage { embedded: None, config, accounts: [own, other], agent: None, workspace_id: None });
-    }
-    let cloud = CloudDev::builder().start().await.map_err(|error| Cause::Check(error.to_string()))?;
-    note(format_args!("{}, in memory, for this machine only", cloud.url()));
-    let config = Config::new(cloud.url(), cloud.publishable_key());
-    let demo = cloud.demo();
-    let accounts = demo.people.each_ref().map(|person| (person.email.clone(), person.password.clone()));
-    let (agent, workspace_id) = (Some(demo.agent_slug.clone()), Some(demo.workspace_id.clone()));
-    Ok(Stage { config, accounts, agent, workspace_id, embedded: Some(cloud) })
-}
-
-async fn sign_in(args: &Args, stage: &Stage) -> Result<(Device, Device), Cause> {
-    let [one, two] = &stage.accounts;
-    let first = open_device("laptop", stage, one, args.workspace.clone()).await?;
-    let second = open_device("desktop", stage, two, None).await?;
-    check(
-        first.cloud.status().logged_in && second.cloud.status().logged_in,
-        "the status does not say that somebody is signed in",
-    )?;
-    Ok((first, second))
-}
-
-async fn open_device(
-    name: &'static str,
-    stage: &Stage,
-    account: &(String, String),
-    folder: Option<PathBuf>,
-) -> Result<Device, Cause> {
-    let home = tempfile::tempdir()?;
-    let folder = match folder {
-        Some(folder) => folder,
-        None => {
-            let folder = home.path().join("project");
-            std::fs::create_dir(&folder)?;
-            folder
-        }
-    };
-    let opened = Cloud::builder(home.path().join("state")).config(stage.config.clone()).open().await?;
-    let cloud = opened.ok_or_else(|| Cause::Check("the cloud is not configured".into()))?;
-    let (email, password) = account.clone();
-    let user = cloud.auth().sign_in_with_password(&email, password.into()).await?;
-    let context = cloud.auth().load_context().await?;
-    let role = context.active().map(|membership| membership.role.clone()).unwrap_or_else(|| "no organisation".into());
-    let organization =
-        context.active_organization().and_then(|organization| organization.name.clone()).unwrap_or_default();
-    note(format_args!("{name}: {email} ({role} {organization})"));
-    Ok(Device { name, cloud, email, user: user.id.as_str().to_owned(), folder, _home: home })
-}
-
-async fn link(stage: &Stage, first: &Device, second: &Device) -> Result<(Workspace, Workspace), Cause> {
-    let id = match &stage.workspace_id {
-        Some(id) => id.clone(),
-        None => own_workspace(first).await?,
-    };
-    let (one, two) = (first.link(&id).await?, second.link(&id).await?);
-    // Whatever the workspace holds already comes first.
-    for workspace in [&one, &two] {
-        workspace.sync().await?;
-    }
-    let file = first.folder.join(cloud_sdk::sync::link::LINK_FILE_NAME);
-    check(file.is_file(), "the link file was not written")?;
-    note(format_args!("{} points to workspace {id}", file.display()));
-    Ok((one, two))
-}
-
-/// The workspace "quickstart" of the account's active organisation, made if there is none.
-async fn own_workspace(device: &Device) -> Result<String, Cause> {
-    let context = device.cloud.auth().user_context();
-    let organization =
-        context.as_ref().and_then(|context| context.active()).map(|membership| membership.org_id.as_str().to_owned());
-    let organization =
-        organization.ok_or_else(|| Cause::Check(format!("{} belongs to no organisation", device.email)))?;
-    let engine = device.engine().await?;
-    let known = engine.list_workspaces(&organization).await?;
-    match known.into_iter().find(|workspace| workspace.name == "quickstart") {
-        Some(workspace) => Ok(workspace.id),
-        None => Ok(engine.create_workspace(&organization, &device.user, "quickstart").await?.id),
-    }
 }
 
 async fn share_state(one: &Workspace, two: &Workspace) -> Result<(), Cause> {
@@ -415,27 +280,6 @@ async fn stream(args: &Args, device: &Device, one: &Workspace) -> Result<String,
     let first = first.map(spent).unwrap_or_default();
     note(format_args!("{pieces} pieces, the first after {first}, all after {}", spent(begun.elapsed())));
     Ok(format!("{}, {}", answer.partial().model, usage.unwrap_or_else(|| "usage not told".into())))
-}
-
-async fn close(stage: Stage, devices: [&Device; 2]) -> Result<(), Cause> {
-    for device in devices {
-        check(device.cloud.close(CLOSING).await, format!("the {} did not stop in time", device.name))?;
-        check(keeps_login(device).await?, format!("the {} would not be signed in at the next start", device.name))?;
-    }
-    if let Some(cloud) = stage.embedded {
-        cloud.shutdown().await;
-    }
-    Ok(())
-}
-
-/// Starts the device once more, from its files alone.
-async fn keeps_login(device: &Device) -> Result<bool, Cause> {
-    let state: &Path = &device._home.path().join("state");
-    let opened = Cloud::builder(state).config(device.cloud.config().clone()).open().await?;
-    let cloud = opened.ok_or_else(|| Cause::Check("the cloud is not configured".into()))?;
-    let signed_in = cloud.auth().settled().await.is_signed_in();
-    cloud.close(CLOSING).await;
-    Ok(signed_in)
 }
 
 fn list(fields: &[String]) -> String {

@@ -1,10 +1,12 @@
 //! A browser that shows nothing: follows redirects, and says on the embedded cloud's provider page who it is.
 use reqwest::{Client, Url, header::LOCATION, redirect::Policy};
 
-use crate::report::{Cause, check};
+use crate::report::{Cause, plain};
 
 /// More pages than this means going in circles.
 const MOST_PAGES: usize = 10;
+/// As much of a page is shown, in characters.
+const SAID_LIMIT: usize = 200;
 
 /// Goes from `address` to the page that stays, as `email`.
 pub async fn browse(address: &str, email: &str) -> Result<(), Cause> {
@@ -20,8 +22,13 @@ pub async fn browse(address: &str, email: &str) -> Result<(), Cause> {
             let post = browser.post(url.clone()).header("content-type", "application/x-www-form-urlencoded");
             answer = post.body(form).send().await.map_err(failed)?;
         }
+        if answer.status().is_success() {
+            return Ok(());
+        }
         if !answer.status().is_redirection() {
-            return check(answer.status().is_success(), format_args!("the last page says {}", answer.status()));
+            let status = answer.status();
+            let said: String = plain(&answer.text().await.map_err(failed)?).chars().take(SAID_LIMIT).collect();
+            return Err(Cause::Check(format!("the last page says {status}: {}", said.trim())));
         }
         let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok()).unwrap_or_default();
         url = url.join(location).map_err(|error| Cause::Check(format!("a redirect to nowhere: {error}")))?;

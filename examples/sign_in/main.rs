@@ -14,6 +14,7 @@ mod steps;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::signal::ctrl_c;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -22,7 +23,15 @@ async fn main() -> ExitCode {
         Err(problem) => problem.exit(),
     };
     let mut report = report::Report::new();
-    match steps::run(&args, &mut report).await {
+    let outcome = tokio::select! {
+        outcome = steps::run(&args, &mut report) => outcome,
+        // The work is dropped by now, and with it the folder that held the login.
+        Ok(()) = ctrl_c() => {
+            report::line("\nStopped.");
+            return ExitCode::from(130);
+        }
+    };
+    match outcome {
         Ok(summary) => {
             report.summary(&summary);
             ExitCode::SUCCESS
@@ -43,6 +52,17 @@ mod tests {
         let args = args::Args::try_parse_from(["sign_in", "--headless"]).unwrap().check().unwrap();
         let lines = steps::run(&args, &mut report::Report::new()).await.unwrap();
         assert!(lines.iter().any(|(name, value)| name == "person" && value.contains('@')), "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_the_cloud_does_not_know_is_an_end_and_no_wait() {
+        let args = ["sign_in", "--headless", "--provider", "nobody"];
+        let args = args::Args::try_parse_from(args).unwrap().check().unwrap();
+        let mut report = report::Report::new();
+        let run = tokio::time::timeout(std::time::Duration::from_secs(60), steps::run(&args, &mut report));
+        let failure = run.await.unwrap().unwrap_err();
+        let report::Cause::Check(cause) = failure.cause else { panic!("{failure:?}") };
+        assert!(cause.contains("the last page says 400"), "{cause}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use cloud_sdk::{
         status::{AuthStatus, User},
     },
 };
+use tokio::sync::oneshot;
 
 use crate::{
     args::Args,
@@ -71,9 +72,8 @@ async fn sign_in(args: &Args, stage: &Stage, state: &Path) -> Result<(Cloud, Use
             let mut attempt = sign_in.begin().await?;
             let (url, email) = (attempt.url().to_owned(), embedded.demo().people[0].email.clone());
             note(format_args!("no browser: this program says on the page that it is {email}"));
-            let (user, browsed) = tokio::join!(attempt.wait(), browse(&url, &email));
-            let user = user?;
-            browsed?;
+            // A page that goes nowhere ends both: nobody would come back.
+            let (user, ()) = tokio::try_join!(async { Ok(attempt.wait().await?) }, browse(&url, &email))?;
             user
         }
         _ if args.paste => {
@@ -100,13 +100,20 @@ async fn sign_in(args: &Args, stage: &Stage, state: &Path) -> Result<(Cloud, Use
 /// The browser may come back by itself; if it cannot, the person brings the address.
 async fn pasted(attempt: &mut Attempt) -> Result<User, Cause> {
     note("then paste here the address where the browser ends, or the code in it:");
-    let line = tokio::task::spawn_blocking(|| std::io::stdin().lines().next());
     let line = tokio::select! {
         user = attempt.wait() => return Ok(user?),
-        line = line => line.map_err(|error| Cause::Check(error.to_string()))?,
+        line = typed() => line?,
     };
-    let line = line.ok_or_else(|| Cause::Check("nothing was pasted".into()))??;
+    let line = line.ok_or_else(|| Cause::Check("nothing was pasted".into()))?;
     Ok(attempt.complete(&line).await?)
+}
+
+/// One line of the terminal. Nothing ends such a read, so it has a thread of its own: the runtime waits for its threads.
+async fn typed() -> std::io::Result<Option<String>> {
+    let (reply, line) = oneshot::channel();
+    let read = || drop(reply.send(std::io::stdin().lines().next().transpose()));
+    std::thread::Builder::new().name("terminal".to_owned()).spawn(read)?;
+    line.await.unwrap_or(Ok(None))
 }
 
 async fn ask(cloud: &Cloud, user: &User) -> Result<(), Cause> {

@@ -18,6 +18,7 @@ mod table;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::signal::ctrl_c;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -25,7 +26,15 @@ async fn main() -> ExitCode {
         return member::run(orders).await;
     }
     let args = args::Args::parse();
-    let outcome = match rounds::run(&args, &[], true).await {
+    let outcome = tokio::select! {
+        outcome = rounds::run(&args, &[], true) => outcome,
+        // The work is dropped by now, and with it the members and the folder that held their login.
+        Ok(()) = ctrl_c() => {
+            table::line("\nStopped.");
+            return ExitCode::from(130);
+        }
+    };
+    let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(problem) => {
             table::line_to_stderr(&problem);
