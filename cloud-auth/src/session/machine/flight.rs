@@ -91,15 +91,17 @@ impl Machine {
         }
         let Some(live) = self.live() else { return };
         match looked {
-            // Nothing was wrong with the session itself: only the wish has to wait.
-            Looked::Locked(error)
-                if live.wish.is_some() && live.access.as_ref().is_some_and(|a| a.is_fresh(turn.now)) =>
-            {
-                live.flight = Flight::Idle;
-                turn.effects.push(Effect::Unlock);
+            // The wish ends with it: begun again at once, it would meet the same lock, over and over.
+            Looked::Locked(error) => {
+                // With a fresh token nothing but the wish needed the store.
+                if live.wish.is_some() && live.access.as_ref().is_some_and(|access| access.is_fresh(turn.now)) {
+                    live.flight = Flight::Idle;
+                    turn.effects.push(Effect::Unlock);
+                } else {
+                    self.fail(error.clone(), turn);
+                }
                 return self.refuse_wish(error, turn);
             }
-            Looked::Locked(error) => return self.fail(error, turn),
             // A store that cannot be read must not end a session that the server still knows.
             Looked::Unreadable(_) => {}
             Looked::Read(None) => live.stored = None,

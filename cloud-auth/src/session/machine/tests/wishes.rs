@@ -104,6 +104,15 @@ fn a14_a_store_that_another_process_holds_refuses_the_wish_and_spares_the_sessio
 }
 
 #[test]
+fn a14_a_store_that_cannot_be_locked_is_not_asked_again_and_again_for_a_wish() {
+    // The token is due for renewal and still good: the wish does not outlive the failure, or it would go round at once.
+    let bench = Bench::looking().step(Event::Wish { entry: 5 }).looked(Looked::Locked(Error::new(STORE_FAILED)));
+    assert_eq!((bench.name(), bench.refused().unwrap().code()), ("idle", STORE_FAILED));
+    assert!(bench.live().trouble.is_some() && bench.live().wish.is_none());
+    assert!(bench.machine.wake_in(bench.now).is_some_and(|pause| !pause.is_zero()));
+}
+
+#[test]
 fn one_wish_at_a_time_and_none_without_a_session() {
     assert_eq!(Bench::upgrading().step(Event::Wish { entry: 6 }).refused().unwrap().code(), BUSY);
     assert_eq!(Bench::out().step(Event::Wish { entry: 6 }).refused().unwrap().code(), NOT_SIGNED_IN);
