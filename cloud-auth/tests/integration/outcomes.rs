@@ -1,15 +1,16 @@
 //! Every kind of answer to a refresh, and whether the session outlives it.
 use std::time::Duration;
 
-use cloud_auth::{Auth, status::AuthStatus, store::SecretStoreHandle};
+use cloud_auth::{Auth, Scope, codes::BUSY, status::AuthStatus, store::SecretStoreHandle};
 use cloud_client::{
     ErrorCode, TokenSource as _,
     error::codes::{CONNECT, CUT, INTERCEPTED, SEND, TIMEOUT, TLS, TOO_LARGE, UNKNOWN_HOST},
     testing::{Scripted, Step},
 };
+use futures::future::join_all;
 
 use crate::{
-    disk::Disk,
+    disk::{Disk, Trouble},
     world::{client, grant, no_profile, pass},
 };
 
@@ -106,4 +107,17 @@ async fn a06_a_definite_code_ends_the_session_at_the_right_status_only() {
         }
     }
     assert_eq!(cells, 294);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sign_outs_that_pile_up_behind_a_store_that_hangs_are_turned_away() {
+    let (cloud, disk) = (Scripted::new([]), Disk::default());
+    let auth = Auth::builder(client(&cloud), SecretStoreHandle::new(disk.clone())).open();
+    auth.settled().await;
+    disk.break_at(0, Trouble::HangBefore);
+    let all = join_all((0..5000).map(|_| auth.sign_out(Scope::Local))).await;
+    let (done, refused): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
+    assert!(!done.is_empty() && !refused.is_empty(), "{} done, {} refused", done.len(), refused.len());
+    assert!(refused.iter().all(|refused| matches!(refused, Err(error) if error.code() == BUSY)));
+    assert!(done.iter().flatten().any(|out| out.removed.is_ok()), "those that waited were served");
 }

@@ -115,6 +115,10 @@ impl Refresher {
                 self.step(Event::UserLoaded(user));
                 let _ = reply.send(result);
             }
+            // Behind a store that hangs, and behind thousands that want the same.
+            Command::SignOut { reply, .. } if self.store_queue.len() >= MAX_WAITING => {
+                let _ = reply.send(Err(Error::new(BUSY)));
+            }
             Command::SignOut { scope, reply } => self.sign_out(scope, reply),
             Command::LoadContext { reply } => match &self.machine.state {
                 State::SignedIn(live) => self.load_context(live.floor, Some(reply)),
