@@ -58,6 +58,12 @@ pub(crate) struct Linked {
     live: Option<Live>,
 }
 
+impl Linked {
+    fn is_of(&self, user: Option<&User>) -> bool {
+        user.is_some_and(|user| user.id.as_str() == self.workspace.user())
+    }
+}
+
 pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) auth: Auth,
@@ -214,8 +220,8 @@ impl Cloud {
     /// How everything stands, for a user interface.
     pub fn status(&self) -> Status {
         let context = self.0.auth.user_context();
-        let linked = self.at_hand();
-        Status::new(&self.0.auth.status(), context.as_deref(), linked.as_ref().map(|linked| &linked.workspace))
+        let workspace = self.linked_now(|linked| linked.workspace.clone());
+        Status::new(&self.0.auth.status(), context.as_deref(), workspace.as_ref())
     }
 
     /// Listens to everything that happens from now on.
@@ -244,12 +250,18 @@ impl Cloud {
         auth && engine && own && live
     }
 
-    fn user(&self) -> Result<User, Error> {
+    pub(crate) fn user(&self) -> Result<User, Error> {
         self.0.auth.status().user().cloned().ok_or_else(|| Error::new(SIGN_IN_FIRST))
     }
 
     fn live<T>(&self, look: impl FnOnce(&Live) -> T) -> Option<T> {
-        self.at_hand().as_ref().and_then(|linked| linked.live.as_ref()).map(look)
+        self.linked_now(|linked| linked.live.as_ref().map(look)).flatten()
+    }
+
+    /// The workspace at hand, unless its user has just gone and it is being let go of.
+    fn linked_now<T>(&self, look: impl FnOnce(&Linked) -> T) -> Option<T> {
+        let status = self.0.auth.status();
+        self.at_hand().as_ref().filter(|linked| linked.is_of(status.user())).map(look)
     }
 
     fn at_hand(&self) -> MutexGuard<'_, Option<Linked>> {
@@ -282,15 +294,31 @@ impl Cloud {
         }
     }
 
-    /// Lets go of the workspace at hand: its sync ends, its channels are left.
-    pub(crate) async fn let_go(&self) -> Option<Workspace> {
+    /// Lets go of the workspace at hand.
+    async fn let_go(&self) -> Option<Workspace> {
         let _alone = self.0.linking.lock().await;
-        let linked = self.at_hand().take();
-        let Linked { workspace, live, .. } = linked?;
+        let linked = self.at_hand().take()?;
+        Some(self.release(linked).await)
+    }
+
+    /// Lets go of the workspace at hand unless it is that of whoever is signed in.
+    pub(crate) async fn let_go_of_others(&self) {
+        let _alone = self.0.linking.lock().await;
+        let status = self.0.auth.status();
+        let linked = self.at_hand().take_if(|linked| !linked.is_of(status.user()));
+        if let Some(linked) = linked {
+            self.release(linked).await;
+        }
+    }
+
+    /// Its sync ends, its channels are left.
+    async fn release(&self, linked: Linked) -> Workspace {
+        let Linked { workspace, sync, live } = linked;
+        drop(sync);
         if let Some(live) = live {
             live.end(self.0.client.clock()).await;
         }
-        Some(workspace)
+        workspace
     }
 }
 

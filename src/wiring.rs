@@ -15,14 +15,14 @@ use cloud_sync::{
 
 use crate::{Cloud, CloudEvent, cloud::Inner};
 
-/// Passes the session's events on; takes up the folder's link at sign-in and lets go of it at sign-out.
+/// Passes the session's events on; takes up the folder's link at sign-in, and lets go of it when its user has gone.
 pub(crate) fn follow_session(cloud: &Cloud) {
     let events = cloud.auth().events();
-    forward(cloud, events, CloudEvent::Auth, |cloud, event: AuthEvent| async move {
-        match event.change {
-            AuthChange::SignedIn { .. } => take_up_link(&cloud).await,
-            AuthChange::SignedOut { .. } => drop(cloud.let_go().await),
-            _ => {}
+    forward(cloud, events, CloudEvent::Auth, |cloud, event: Option<AuthEvent>| async move {
+        // By how things stand now: what an event tells may be over, and some are missed (A7).
+        cloud.let_go_of_others().await;
+        if event.is_none_or(|event| matches!(event.change, AuthChange::SignedIn { .. })) && cloud.user().is_ok() {
+            take_up_link(&cloud).await;
         }
         // Whatever happened to the session: the live connection looks at its token now (R7).
         if let Some(realtime) = cloud.0.realtime.get() {
@@ -42,9 +42,10 @@ pub(crate) fn follow_session(cloud: &Cloud) {
 
 /// Passes the events of syncing on.
 pub(crate) fn follow_sync(cloud: &Cloud, engine: &Engine) {
-    forward(cloud, engine.events(), CloudEvent::Sync, |cloud, event: SyncEvent| async move {
+    forward(cloud, engine.events(), CloudEvent::Sync, |cloud, event: Option<SyncEvent>| async move {
         // The cloud was reached: a live connection that waits before its next attempt need not wait any more.
-        if let (SyncEvent::State { state: SyncState::Synced, .. }, Some(realtime)) = (event, cloud.0.realtime.get())
+        if let (Some(SyncEvent::State { state: SyncState::Synced, .. }), Some(realtime)) =
+            (event, cloud.0.realtime.get())
             && !realtime.status().is_live()
         {
             realtime.wake();
@@ -52,7 +53,8 @@ pub(crate) fn follow_sync(cloud: &Cloud, engine: &Engine) {
     });
 }
 
-fn forward<T, F>(cloud: &Cloud, mut events: Listener<T>, wrap: fn(T) -> CloudEvent, act: fn(Cloud, T) -> F)
+/// Passes `events` on, wrapped, and then does what they ask for; `None` stands for those that were missed.
+fn forward<T, F>(cloud: &Cloud, mut events: Listener<T>, wrap: fn(T) -> CloudEvent, act: fn(Cloud, Option<T>) -> F)
 where
     T: Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
@@ -61,15 +63,14 @@ where
         (Arc::downgrade(&cloud.0), cloud.0.tasks.stop_signal(), cloud.0.bus.clone());
     cloud.0.tasks.spawn(async move {
         while let Some(Some(heard)) = stop.run_until_cancelled(events.next()).await {
-            match heard {
-                Heard::Missed(count) => bus.send(CloudEvent::Missed { count }),
-                Heard::Event(event) => {
-                    bus.send(wrap(event.clone()));
-                    let Some(inner) = weak.upgrade() else { return };
-                    if stop.run_until_cancelled(act(Cloud(inner), event)).await.is_none() {
-                        return;
-                    }
-                }
+            let (told, event) = match heard {
+                Heard::Missed(count) => (CloudEvent::Missed { count }, None),
+                Heard::Event(event) => (wrap(event.clone()), Some(event)),
+            };
+            bus.send(told);
+            let Some(inner) = weak.upgrade() else { return };
+            if stop.run_until_cancelled(act(Cloud(inner), event)).await.is_none() {
+                return;
             }
         }
     });
@@ -102,4 +103,6 @@ pub(crate) async fn keep_synced(cloud: &Cloud, workspace: &Workspace) {
     let interval = own.map_or(cloud.config().sync_interval, Duration::from_millis);
     let when = wanted.auto_sync.then(|| AutoSync::default().interval(interval));
     cloud.set_linked(workspace.clone(), when).await;
+    // Its user may have gone while it was fetched, and nothing would tell again (A7).
+    cloud.let_go_of_others().await;
 }

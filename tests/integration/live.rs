@@ -1,15 +1,19 @@
 //! Two people in one workspace, live: what one does the other sees at once, and nothing is missed that a broken
 //! connection swallowed.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use cloud_dev::{DemoPerson, Running};
 use cloud_sdk::{
-    Cloud, CloudEvent, LiveEvent, Teammate,
-    client::events::{Heard, Listener},
+    Cloud, CloudEvent, Error, LiveEvent, Teammate,
+    client::{
+        events::{Heard, Listener},
+        transport::{HttpTransport, Request, Response, SharedTransport, Transport},
+    },
     config::LiveUpdates,
     sync::{NewMessage, Place, SyncEvent, Workspace},
 };
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::app::{App, cloud, sign_in};
 
@@ -255,4 +259,64 @@ async fn a07_another_user_hears_nothing_in_the_name_of_the_one_before() {
     grace.has(&["hello"]).await;
     assert!(ada.cloud.team().is_empty());
     assert_eq!(ada.cloud.realtime().status().channels, 0);
+}
+
+#[tokio::test]
+async fn a07_who_signs_in_over_somebody_takes_nothing_of_theirs_over() {
+    let server = cloud().await;
+    let (ada, _grace) = Person::pair(&server).await;
+    let [_, grace_person] = &server.demo().people;
+    let mut status = ada.cloud.realtime().watch_status();
+    // Nobody signs out in between.
+    sign_in(&ada.cloud, grace_person).await.unwrap();
+    assert_eq!(ada.cloud.status().linked_workspace, None, "the link belongs to Ada");
+    assert!(ada.cloud.team().is_empty());
+    let left = status.until(|status| status.channels == 0);
+    tokio::time::timeout(LIMIT, left).await.expect("the channels are still open").unwrap();
+    assert!(!ada.cloud.unlink().await.unwrap());
+}
+
+/// Keeps the answer about a workspace back until it is let go.
+#[derive(Debug, Clone)]
+struct Slow {
+    network: SharedTransport,
+    asked: Arc<Notify>,
+    answers: Arc<Notify>,
+}
+
+#[async_trait::async_trait]
+impl Transport for Slow {
+    async fn send(&self, request: Request) -> Result<Response, Error> {
+        let held = request.url.path() == "/rest/v1/workspaces";
+        let answer = self.network.send(request).await;
+        if held {
+            self.asked.notify_one();
+            self.answers.notified().await;
+        }
+        answer
+    }
+}
+
+#[tokio::test]
+async fn a07_a_link_that_comes_after_its_user_has_gone_is_not_taken_up() {
+    let server = cloud().await;
+    let app = App::new(&server);
+    let slow = Slow {
+        network: SharedTransport::new(HttpTransport::new(true)),
+        asked: Arc::default(),
+        answers: Arc::default(),
+    };
+    let cloud = app.builder().transport(SharedTransport::new(slow.clone())).open().await.unwrap().unwrap();
+    sign_in(&cloud, &server.demo().people[0]).await.unwrap();
+    let folder = app.folder();
+    let leave = async {
+        slow.asked.notified().await;
+        cloud.auth().sign_out(cloud_sdk::auth::Scope::Local).await.unwrap();
+        slow.answers.notify_one();
+    };
+    let (linked, ()) = tokio::join!(cloud.link(&folder, &server.demo().workspace_id), leave);
+    assert_eq!(linked.unwrap().id(), server.demo().workspace_id);
+    assert_eq!(cloud.status().linked_workspace, None);
+    assert_eq!(cloud.realtime().status().channels, 0);
+    assert!(!cloud.unlink().await.unwrap(), "nothing is at hand");
 }
