@@ -4,7 +4,6 @@
 //! comes back. No column here is a range, so the operators of ranges end there. Called by [`Sql::conditions`] alone.
 //! Wire source: PostgREST 14, "Operators"; PostgreSQL operator errors.
 
-use http::StatusCode;
 use rusqlite::types::Value;
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
     functions,
     plan::Node,
     sql::{Sql, Typed, sortable},
+    text_search::{BadSearch, Configuration, Form, Search},
     value,
 };
 use crate::core::schema::PgType;
@@ -88,11 +88,26 @@ impl Sql<'_> {
                 let place = self.bind(place);
                 Ok(format!("({} IS NOT {place})", sortable(typed)))
             }
-            Test::Unsupported(name) => {
-                Err(ApiError::new(StatusCode::BAD_REQUEST, "PGRST127", "Feature not implemented")
-                    .details(format!("The operator '{name}' is not offered by the development cloud.")))
-            }
+            Test::Search { form, configuration, text } => self.search(&typed, *form, configuration.as_deref(), text),
         }
+    }
+
+    /// As since PostgREST 13: the configuration is that of the column and of the query.
+    fn search(&mut self, typed: &Typed, form: Form, configuration: Option<&str>, text: &str) -> Outcome<String> {
+        let (expression, ty) = typed;
+        if !matches!(ty, PgType::Text | PgType::Jsonb) {
+            let first = if configuration.is_some() { "unknown, " } else { "" };
+            let message = format!("function to_tsvector({first}{}) does not exist", ty.name());
+            return Err(ApiError::database("42883", message).hint(
+                "No function matches the given name and argument types. You might need to add explicit type casts.",
+            ));
+        }
+        let query = value::from_text(PgType::Text, text)?;
+        let bad = |error: BadSearch| ApiError::database(error.code, error.message);
+        let configuration = Configuration::named(configuration).map_err(bad)?;
+        Search::read(form, configuration, text).map_err(bad)?;
+        let (query, is_json) = (self.bind(query), i64::from(*ty == PgType::Jsonb));
+        Ok(format!("pg_search({expression}, {is_json}, '{}', '{}', {query})", form.word(), configuration.name()))
     }
 
     fn compare(&mut self, typed: &Typed, operator: Operator, text: &str) -> Outcome<String> {

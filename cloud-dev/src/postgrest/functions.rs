@@ -2,7 +2,7 @@
 //!
 //! Registered once per connection. All are deterministic and give null for null, so they can stand in any
 //! condition. A failure carries a PostgreSQL code in front of its text; [`decode`] takes it apart again.
-//! Wire source: PostgreSQL operators `LIKE`, `~`, `@>`, `->`, and casts.
+//! Wire source: PostgreSQL operators `LIKE`, `~`, `@>`, `->`, `@@`, and casts.
 
 use rusqlite::{
     Connection, Error,
@@ -14,6 +14,7 @@ use super::{
     error::ApiError,
     json::Json,
     scan::{Key, Step},
+    text_search::{Configuration, Form, Search},
     value,
 };
 use crate::core::schema::PgType;
@@ -60,6 +61,19 @@ pub(crate) fn register(conn: &Connection) -> rusqlite::Result<()> {
         Ok(found.and_then(
             |found| if ctx.get(3).unwrap_or(false) { found.as_plain_text() } else { Some(found.to_string()) },
         ))
+    })?;
+    // (document, is it JSON, form of the query, configuration, query)
+    conn.create_scalar_function("pg_search", 5, FLAGS, |ctx| {
+        let search = ctx.get_or_create_aux(4, |query| -> Result<Search, Box<dyn std::error::Error + Send + Sync>> {
+            let unknown = "unknown form of a search";
+            let form = Form::of(&ctx.get::<String>(2)?).ok_or(unknown)?;
+            let configuration = Configuration::named(Some(&ctx.get::<String>(3)?)).map_err(|error| error.message)?;
+            Ok(Search::read(form, configuration, query.as_str()?).map_err(|error| error.message)?)
+        })?;
+        if ctx.get::<bool>(1)? {
+            return Ok(json(ctx, 0)?.map(|document| search.matches(document.texts())));
+        }
+        Ok(text(ctx, 0)?.map(|text| search.matches([text.as_str()])))
     })?;
     // (value, type it has, type wanted)
     conn.create_scalar_function("pg_cast", 3, FLAGS, |ctx| {
@@ -219,6 +233,8 @@ mod tests {
             "pg_json_step(NULL, 'a', 0, 0)",
             "pg_json_step('{\"a\":null}', 'a', 0, 1)",
             "pg_cast(NULL, 'int4', 'text')",
+            "pg_search(NULL, 0, 'fts', 'simple', 'a')",
+            "pg_search(NULL, 1, 'fts', 'simple', 'a')",
         ] {
             let null: bool = conn.query_row(&format!("SELECT {call} IS NULL"), [], |row| row.get(0)).unwrap();
             assert!(null, "{call}");

@@ -100,6 +100,16 @@ impl Json {
         }
     }
 
+    /// Every string that is a value, in order; keys are none.
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Text(text) => vec![text],
+            Self::List(items) => items.iter().flat_map(Self::texts).collect(),
+            Self::Object(fields) => fields.iter().flat_map(|(_, value)| value.texts()).collect(),
+            Self::Null | Self::Bool(_) | Self::Number(_) => Vec::new(),
+        }
+    }
+
     /// As `jsonb` stores it: shorter keys first, then by bytes; numbers written out.
     pub(crate) fn normalised(self) -> Self {
         match self {

@@ -15,6 +15,7 @@
 //! | [`respond`], [`error`]                | statuses, headers and bodies              |
 //! | [`constraints`]                       | what a stored row must meet               |
 //! | [`value`], [`json`], [`functions`]    | PostgreSQL types and operators on SQLite  |
+//! | [`text_search`]                       | PostgreSQL's full-text search             |
 
 mod condition;
 mod constraints;
@@ -35,6 +36,7 @@ mod rpc;
 mod scan;
 mod select;
 mod sql;
+mod text_search;
 mod value;
 mod write;
 

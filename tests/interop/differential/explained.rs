@@ -9,6 +9,7 @@ use super::{
         Part::{self, Body, Code, Details, Header, Hint, Message, Status},
     },
     request::Request,
+    searches::for_12,
 };
 
 /// One known difference.
@@ -102,6 +103,26 @@ pub(super) const RULES: &[Rule] = &[
             request.target.contains("...") && real.code() == "PGRST119" && ours.status == 200
         },
         explains: &[Status, Body, Header("content-range"), Header("content-location")],
+    },
+    Rule {
+        name: "names of what is searched",
+        reason: "12 is asked for columns that hold what 13 makes of the column itself",
+        applies: |request, _, _| for_12(&request.target) != request.target,
+        explains: &[Header("content-location")],
+    },
+    Rule {
+        name: "search of what a step into JSON finds",
+        reason: "12 searches in text only; 13 also in JSON",
+        applies: |request, real, ours| {
+            request.target.contains("metadata->") && real.code() == "42883" && ours.status == 200
+        },
+        explains: &[Status, Body, Header("content-range"), Header("content-location")],
+    },
+    Rule {
+        name: "words about a search of what is no text",
+        reason: "an operator that is missing until PostgREST 12, a function since 13",
+        applies: |request, real, ours| request.target.contains("fts") && codes(real, ours, &[("42883", "42883")]),
+        explains: &[Message, Hint],
     },
     Rule {
         name: "status of the same key twice",

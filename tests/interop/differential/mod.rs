@@ -1,6 +1,6 @@
 //! The same requests to PostgREST on PostgreSQL and to the development cloud, answer by answer.
 //!
-//! `requests.txt` and a seeded generator → both sides, one after the other → [`answer::Answer`] each →
+//! `requests.txt`, seeded generators and a grid of searches → both sides, one after the other → [`answer::Answer`] each →
 //! differences → [`explained::RULES`] → verdict. The real side has the schema of `supabase/migrations`, so this
 //! also compares that schema with the development cloud's.
 //! Wire source: PostgREST 12.0.2 on PostgreSQL 15, as they answer.
@@ -9,6 +9,7 @@ mod answer;
 mod explained;
 mod random;
 mod request;
+mod searches;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -40,7 +41,7 @@ const SEEDS: std::ops::Range<u64> = 0..4;
 const REQUESTS_PER_SEED: usize = 60;
 
 /// The fewest requests that are a comparison.
-const AT_LEAST: usize = 600;
+const AT_LEAST: usize = 1_400;
 
 /// One side: where the tables are, and what every request to it carries.
 struct Side {
@@ -80,6 +81,8 @@ async fn the_development_cloud_answers_as_postgrest_does() {
         let mut generator = Generator::new(seed, &data.workspace_id);
         requests.extend((0..REQUESTS_PER_SEED).map(|_| generator.request()));
     }
+
+    requests.extend(searches::all(&names));
 
     let now = jiff::Timestamp::now();
     let day = |time: jiff::Timestamp| time.strftime("%Y-%m-%d").to_string();
@@ -126,7 +129,8 @@ fn sign(secret: &str, claims: &Value) -> String {
 
 impl Side {
     async fn ask(&self, http: &reqwest::Client, request: &Request, token: Option<&str>, known: &Known) -> Answer {
-        let url = format!("{}/{}", self.base, request.target);
+        let target = if self.key.is_none() { searches::for_12(&request.target) } else { request.target.clone() };
+        let url = format!("{}/{target}", self.base);
         let mut call = http.request(request.method.parse().unwrap(), &url);
         for (name, value) in &request.headers {
             call = call.header(name, value);

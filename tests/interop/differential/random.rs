@@ -186,12 +186,12 @@ impl Generator {
 }
 
 /// As an element of a list or a tree: quoted, then encoded.
-fn quoted(value: &str) -> String {
+pub(super) fn quoted(value: &str) -> String {
     encoded(&format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
 /// Everything but letters, digits and what needs no encoding as `%XX`.
-fn encoded(value: &str) -> String {
+pub(super) fn encoded(value: &str) -> String {
     value
         .bytes()
         .map(|byte| match byte {

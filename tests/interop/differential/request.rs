@@ -18,7 +18,7 @@ pub(super) struct Request {
 
 impl Request {
     /// Reads one line of the table.
-    fn read(line: &str, names: &HashMap<&str, String>) -> Self {
+    pub(super) fn read(line: &str, names: &HashMap<&str, String>) -> Self {
         let line = expand(line, names);
         let (line, mut body) = match line.strip_suffix(" |") {
             Some(line) => (line.to_owned(), Some(String::new())),

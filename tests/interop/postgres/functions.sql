@@ -10,6 +10,17 @@ create function public.messages_in(conversation uuid) returns setof public.messa
     select * from public.messages where conversation_id = conversation order by seq
 $$;
 
+-- What PostgREST 13 makes of a column that is searched, for PostgREST 12 to search in.
+create function public.content_simple(public.messages) returns tsvector language sql immutable as $$
+    select to_tsvector('simple', $1.content)
+$$;
+create function public.metadata_simple(public.messages) returns tsvector language sql immutable as $$
+    select to_tsvector('simple', $1.metadata)
+$$;
+create function public.metadata_english(public.messages) returns tsvector language sql immutable as $$
+    select to_tsvector('english', $1.metadata)
+$$;
+
 create function public.touch_profile() returns void language sql volatile as $$
     update public.profiles set last_active_at = clock_timestamp() where id = auth.uid()
 $$;

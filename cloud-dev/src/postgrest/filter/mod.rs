@@ -5,7 +5,10 @@
 //! be quoted, an array literal follows PostgreSQL's own rules.
 //! Wire source: PostgREST 14 query grammar; PostgreSQL array input.
 
-use super::scan::{Field, Parsed, Scanner};
+use super::{
+    scan::{Field, Parsed, Scanner},
+    text_search::Form,
+};
 
 /// A condition on one node of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +41,11 @@ pub(crate) enum Test {
     In(Vec<String>),
     Is(Truth),
     IsDistinct(String),
-    /// An operator of the grammar that this cloud does not offer.
-    Unsupported(&'static str),
+    Search {
+        form: Form,
+        configuration: Option<String>,
+        text: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,8 +139,6 @@ const SIMPLE: [(&str, Operator); 9] = [
     ("nxl", Operator::NotBefore),
     ("adj", Operator::Adjacent),
 ];
-/// Searches need dictionaries of a language, which PostgreSQL has and this cloud has not.
-const UNSUPPORTED: [&str; 4] = ["fts", "plfts", "phfts", "wfts"];
 const EXPECTED: &str = "\"not\" or operator (eq, gt, ...)";
 
 /// Logic trees nested deeper than this are refused.
@@ -218,22 +222,18 @@ fn operation(scanner: &mut Scanner, place: Place) -> Parsed<(bool, Test)> {
     if scanner.eat_word("isdistinct.") {
         return Ok((negated, Test::IsDistinct(value(scanner, place))));
     }
-    for name in UNSUPPORTED {
-        if scanner.eat_word(name) {
-            if matches!(scanner.peek(), Some('.' | '(')) {
-                if scanner.eat('(') {
-                    scanner.take_while(|c| c != ')');
-                    scanner.eat(')');
-                }
-                scanner.eat('.');
-                value(scanner, place);
-                return Ok((negated, Test::Unsupported(name)));
+    // The complaint is about the furthest place that still looked like an operator.
+    let mut furthest = start;
+    for form in Form::ALL {
+        if scanner.eat_word(form.word()) {
+            let configuration = configuration(scanner);
+            if scanner.eat('.') {
+                return Ok((negated, Test::Search { form, configuration, text: value(scanner, place) }));
             }
+            furthest = furthest.max(scanner.position());
             scanner.return_to(start);
         }
     }
-    // The complaint is about the furthest place that still looked like an operator.
-    let mut furthest = start;
     for (name, operator) in SIMPLE {
         if scanner.eat_word(name) {
             if scanner.eat('.') {
@@ -261,6 +261,19 @@ fn operation(scanner: &mut Scanner, place: Place) -> Parsed<(bool, Test)> {
     }
     scanner.return_to(furthest);
     scanner.fail(if furthest == start { EXPECTED } else { "\".\"" })
+}
+
+/// The name of a text search configuration in parentheses; takes nothing if there is none.
+fn configuration(scanner: &mut Scanner) -> Option<String> {
+    let start = scanner.position();
+    if scanner.eat('(') {
+        let name = scanner.take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | ' '));
+        if !name.is_empty() && scanner.eat(')') {
+            return Some(name.trim_matches(' ').to_owned());
+        }
+    }
+    scanner.return_to(start);
+    None
 }
 
 fn value(scanner: &mut Scanner, place: Place) -> String {

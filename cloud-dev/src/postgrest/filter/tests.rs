@@ -115,7 +115,29 @@ fn operators_are_known_with_their_quantifiers() {
         let expected = Test::Compare { operator, quantifier, value: value.to_owned() };
         assert_eq!(parse_value(text).unwrap(), (false, expected), "{text}");
     }
-    assert_eq!(parse_value("fts(english).word").unwrap().1, Test::Unsupported("fts"));
+}
+
+#[test]
+fn searches_are_known_with_their_configurations() {
+    let search = |form, configuration: Option<&str>, text: &str| Test::Search {
+        form,
+        configuration: configuration.map(str::to_owned),
+        text: text.to_owned(),
+    };
+    for (value, test) in [
+        ("fts(english).a & b", search(Form::Operators, Some("english"), "a & b")),
+        ("plfts.\"a\",b)", search(Form::Words, None, "\"a\",b)")),
+        ("phfts( pg_catalog simple ).", search(Form::Phrase, Some("pg_catalog simple"), "")),
+        ("wfts.a.b", search(Form::Web, None, "a.b")),
+    ] {
+        assert_eq!(parse_value(value), Ok((false, test)), "{value}");
+    }
+    let tree = parse_tree("or(a.not.wfts(simple).\"x, \\\"y z\\\"\",a.plfts.b c)").unwrap();
+    let Tree::Group { items, .. } = tree else { panic!("no group") };
+    let [Tree::Leaf(first), Tree::Leaf(second)] = items.as_slice() else { panic!("{items:?}") };
+    assert!(first.negated && !second.negated);
+    assert_eq!(first.test, search(Form::Web, Some("simple"), "x, \"y z\""));
+    assert_eq!(second.test, search(Form::Words, None, "b c"));
     for text in ["", "1", "eq", "equals.1", "neq(any).{1}", "is.maybe", "not", "not.", "IN.(1)"] {
         assert!(parse_value(text).is_err(), "{text:?}");
     }

@@ -1,11 +1,13 @@
 //! Requests against the table API, straight on an in-memory database.
 //!
 //! `vectors`, `embeds` and `writes` run the published cases of the protocol on small tables without policies (`tables`);
-//! `rules` is about the tables of the cloud and who may do what with them; `rpc` is about the functions.
+//! `rules` is about the tables of the cloud and who may do what with them; `rpc` is about the functions,
+//! `searches` about full-text search.
 
 mod embeds;
 mod rpc;
 mod rules;
+mod searches;
 mod tables;
 mod vectors;
 mod writes;
