@@ -74,17 +74,17 @@ impl Search {
         Self { word, language: None, text: text.into() }
     }
 
-    /// What a person typed, as web searches read it: `"…"`, `or`, `-`. No text is an error.
+    /// What a person typed, as web searches read it: `"…"`, `or`, `-`. Any text will do; an empty one finds nothing.
     pub fn web(text: impl Into<String>) -> Self {
         Self::new("wfts", text)
     }
 
-    /// All of these words, anywhere. No text is an error.
+    /// All of these words, anywhere. Any text will do; an empty one finds nothing.
     pub fn words(text: impl Into<String>) -> Self {
         Self::new("plfts", text)
     }
 
-    /// These words, one after the other. No text is an error.
+    /// These words, one after the other. Any text will do; an empty one finds nothing.
     pub fn phrase(text: impl Into<String>) -> Self {
         Self::new("phfts", text)
     }

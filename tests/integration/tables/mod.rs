@@ -7,7 +7,7 @@ use cloud_sdk::{
     Cloud,
     client::{
         Client,
-        rest::{Column, Compare, Count, Embed, Field, Filter, Order},
+        rest::{Column, Compare, Count, Embed, Field, Filter, Order, Search},
     },
 };
 use serde_json::{Value as Json, json};
@@ -119,6 +119,34 @@ async fn every_text_finds_itself_and_nothing_else_wherever_it_stands() {
     let either = Filter::any_of("content", Compare::Ilike, ["PLA*", "*zoom*"]);
     assert_eq!(story.found(either).await, ["plain", "%zzz%,content.ilike.%zoom%"]);
     assert_eq!(story.found(Filter::matches("content", "^p.a")).await, ["plain"]);
+    story.end().await;
+}
+
+#[tokio::test]
+async fn searches_find_words_and_phrases_alone_and_in_trees() {
+    let texts = ["The fat cats sat", "A cat, running", "(Odd) \"quoted, fat\" rats", "ada@example.com"];
+    let story = Story::begin(&texts).await;
+    for (search, found) in [
+        (Search::query("cat & !fat"), &[1][..]),
+        (Search::query("fat <-> (cat | rat)"), &[0, 2]),
+        (Search::query("cat:*").language("simple"), &[0, 1]),
+        (Search::words("runs the cats"), &[1]),
+        (Search::phrase("quoted, fat"), &[2]),
+        (Search::web("\"fat rat\" or \"fat cat\" -\"x, y)\\"), &[0, 2]),
+        (Search::web("ada@example.com").language("simple"), &[3]),
+        (Search::words(""), &[]),
+    ] {
+        let found: Vec<_> = found.iter().map(|index| texts[*index]).collect();
+        let alone = Filter::search("content", search);
+        let in_tree = Filter::any([alone.clone(), Filter::eq("content", "nothing, (at) all")]);
+        for filter in [alone.clone(), in_tree] {
+            assert_eq!(story.found(filter).await, found, "{alone:?}");
+        }
+        assert_eq!(story.found(alone.clone().not()).await.len(), texts.len() - found.len(), "{alone:?}");
+    }
+    let bad =
+        story.client().table("messages").select(["id"]).filter(Filter::search("content", Search::query("fat cat")));
+    assert_eq!(bad.fetch::<Json>().await.unwrap_err().server_code(), Some("42601"));
     story.end().await;
 }
 

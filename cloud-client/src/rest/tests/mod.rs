@@ -114,6 +114,10 @@ fn every_operator_has_its_word_and_its_opposite() {
         assert_eq!(decoded(&table().select(["*"]).filter(filter.clone())), format!("a={expected}"));
         assert_eq!(decoded(&table().select(["*"]).filter(filter.not())), format!("a=not.{expected}"));
     }
+    let typed = Search::web("\"fat, (old) cat\" -rat\\").language("english");
+    let quoted = Filter::any([Filter::search("a", typed).not(), Filter::search("b", Search::words(""))]);
+    let expected = r#"or=(a.not.wfts(english)."\"fat, (old) cat\" -rat\\",b.plfts."")"#;
+    assert_eq!(decoded(&table().select(["*"]).filter(quoted)), expected);
     let words = [Compare::Eq, Compare::Gt, Compare::Gte, Compare::Lt, Compare::Lte, Compare::Like, Compare::Ilike];
     let words = words.into_iter().chain([Compare::Match, Compare::Imatch]).map(Compare::word);
     assert_eq!(words.collect::<Vec<_>>(), ["eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch"]);

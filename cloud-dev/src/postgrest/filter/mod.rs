@@ -33,19 +33,11 @@ pub(crate) struct Filter {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Test {
-    Compare {
-        operator: Operator,
-        quantifier: Option<Quantifier>,
-        value: String,
-    },
+    Compare { operator: Operator, quantifier: Option<Quantifier>, value: String },
     In(Vec<String>),
     Is(Truth),
     IsDistinct(String),
-    Search {
-        form: Form,
-        configuration: Option<String>,
-        text: String,
-    },
+    Search { form: Form, configuration: Option<String>, text: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

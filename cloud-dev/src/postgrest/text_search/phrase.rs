@@ -51,14 +51,12 @@ impl Node {
                     }
                 })?
             }
-            Self::Followed(first, rest) => {
-                rest.iter().try_fold(first.places(document)?, |left, (distance, node)| {
-                    let right = node.places(document)?;
-                    let shift = distance.saturating_add(right.width);
-                    let width = left.width.saturating_add(shift);
-                    left.shifted(shift).both(right, width)
-                })
-            }
+            Self::Followed(first, rest) => rest.iter().try_fold(first.places(document)?, |left, (distance, node)| {
+                let right = node.places(document)?;
+                let shift = distance.saturating_add(right.width);
+                let width = left.width.saturating_add(shift);
+                left.shifted(shift).both(right, width)
+            }),
         }
     }
 }

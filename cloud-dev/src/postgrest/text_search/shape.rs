@@ -77,7 +77,9 @@ fn labels(chars: &[char], start: usize) -> (usize, Option<usize>) {
 
 /// A host with its port.
 fn host(chars: &[char], start: usize) -> Option<usize> {
-    if !at(chars, start)?.is_ascii_alphanumeric() || scientific_tail(chars, digits(chars, start).unwrap_or(start)).is_some() {
+    if !at(chars, start)?.is_ascii_alphanumeric()
+        || scientific_tail(chars, digits(chars, start).unwrap_or(start)).is_some()
+    {
         return None;
     }
     labels(chars, start).1.map(|end| with_port(chars, end))
@@ -135,7 +137,9 @@ fn path(chars: &[char], start: usize, first: Path) -> Result<usize, usize> {
     let (mut place, mut state, mut good) = (start, first, None);
     loop {
         let next = at(chars, place);
-        if matches!(state, Path::Name) || (matches!(state, Path::Dots) && next.is_none_or(|c| c == '/' || c.is_whitespace())) {
+        if matches!(state, Path::Name)
+            || (matches!(state, Path::Dots) && next.is_none_or(|c| c == '/' || c.is_whitespace()))
+        {
             good = Some(place);
         }
         state = match (state, next) {

@@ -17,7 +17,8 @@ pub(super) struct Token {
 /// The pieces of `text`.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
-    let mut reader = Reader { chars: &chars, place: 0, found: Vec::new(), no_address: 0, no_path: 0, no_comment: false };
+    let mut reader =
+        Reader { chars: &chars, place: 0, found: Vec::new(), no_address: 0, no_path: 0, no_comment: false };
     reader.read();
     reader.found
 }
