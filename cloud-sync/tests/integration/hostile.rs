@@ -1,7 +1,12 @@
-//! A cloud that does not keep to the protocol, or takes rights away: bounded, told, and nothing local is lost.
-use cloud_client::error::codes::UNREADABLE;
+//! A cloud that does not keep to the protocol, takes rights away, or writes in another way: bounded, told, and nothing
+//! local is lost.
+use cloud_client::{
+    Client,
+    error::codes::UNREADABLE,
+    testing::{Scripted, Step},
+};
 use cloud_dev::{Fault, Running};
-use cloud_sync::{MessageState, NewMessage, codes};
+use cloud_sync::{Engine, MessageState, NewMessage, codes};
 use serde_json::{Value, json};
 
 use crate::devices::{Device, cloud};
@@ -89,4 +94,28 @@ async fn p08_a_workspace_that_is_gone_takes_no_local_history_with_it() {
     cloud.clear_faults();
     device.workspace.sync().await.unwrap();
     assert_eq!(device.texts_in_cloud().await, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn w03_a_version_goes_back_as_it_came_to_the_last_digit() {
+    let row = |version: &str, goal: &str| {
+        let row = json!([{"id": "w", "name": "n", "updated_at": version, "task_goal": goal}]);
+        Step::json(200, &row.to_string())
+    };
+    for (version, sent) in [
+        ("2026-05-01T12:00:00.123456+00:00", "eq.2026-05-01T12%3A00%3A00.123456%2B00%3A00"),
+        ("no time & none of ours", "eq.no%20time%20%26%20none%20of%20ours"),
+    ] {
+        let scripted = Scripted::new([row(version, "a"), row(version, "a"), row("another", "b")]);
+        let client = Client::builder("https://cloud.example", "sb_publishable_key").unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let client = client.transport(scripted.shared()).build();
+        let engine = Engine::open(client, home.path().join("sync.db")).await.unwrap();
+        let workspace = engine.link(home.path(), "u", "w").await.unwrap();
+        workspace.pull().await.unwrap();
+        workspace.set("task_goal", "b").await.unwrap();
+        assert_eq!(workspace.push().await.unwrap().fields, ["task_goal"]);
+        let target = scripted.sent().pop().unwrap().target;
+        assert!(target.starts_with("PATCH ") && target.contains(sent), "{target}");
+    }
 }
