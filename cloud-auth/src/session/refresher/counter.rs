@@ -13,7 +13,7 @@ use crate::{
         calls::{OneToken, fresh},
         desk::{Command, Departure, Entrant, Entry, Reply, Waiter},
         expiry::Moment,
-        machine::{Arrival, Effect, Event, State},
+        machine::{Arrival, Event, State},
         owed::Change,
     },
     status::UserId,
@@ -22,7 +22,7 @@ use crate::{
 impl Refresher {
     pub(super) fn done(&mut self, done: Done) {
         match done {
-            Done::Event(event) => drop(self.step(event)),
+            Done::Event(event) => self.step(event),
             Done::TurnedAway { result, reply } => drop(reply.send(result)),
             Done::Admitted { arrival, fresh, user, provider, reply } => {
                 self.last_id += 1;
@@ -140,20 +140,14 @@ impl Refresher {
     pub(super) fn sign_out(&mut self, scope: Scope, reply: Reply<SignedOut>) {
         self.last_id += 1;
         let id = self.last_id;
-        self.departures.push(Departure { id, ticket: 0, removed: None, revoked: None, reply });
+        // Where nobody was signed in there is nothing to end at the server.
+        let ends = matches!(self.machine.state, State::SignedIn(_) | State::Entering(_));
         self.leaving = Some(id);
-        let effects = self.step(Event::SignOut { scope });
+        self.step(Event::SignOut { scope });
         self.leaving = None;
-        let ticket = effects.iter().find_map(|effect| match effect {
-            Effect::Remove(ticket) => Some(*ticket),
-            _ => None,
-        });
-        let revokes = effects.iter().any(|effect| matches!(effect, Effect::Revoke { .. }));
-        if let Some(departure) = self.departures.iter_mut().find(|departure| departure.id == id) {
-            departure.ticket = ticket.unwrap_or_default();
-            // Nobody was signed in: there is nothing to end.
-            departure.revoked = (!revokes).then_some(Ok(()));
-        }
+        let State::SignedOut { removal: Some((ticket, _)), .. } = &self.machine.state else { return };
+        let revoked = (!ends).then_some(Ok(()));
+        self.departures.push(Departure { id, ticket: *ticket, removed: None, revoked, reply });
     }
 
     /// Loads the context with the present access token; one that the cloud refuses is renewed by the timer, not here.

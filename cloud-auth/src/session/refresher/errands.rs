@@ -139,8 +139,8 @@ impl Refresher {
                 self.lock = lock;
                 self.step(Event::Looked { ticket, looked });
             }
-            Stored::Checked(ticket, found) => drop(self.step(Event::Checked { ticket, found })),
-            Stored::Written(ticket, result) => drop(self.step(Event::Written { ticket, result })),
+            Stored::Checked(ticket, found) => self.step(Event::Checked { ticket, found }),
+            Stored::Written(ticket, result) => self.step(Event::Written { ticket, result }),
             Stored::Removed(ticket, result) => {
                 for departure in self.departures.iter_mut().filter(|departure| departure.ticket == ticket) {
                     departure.removed.get_or_insert_with(|| result.clone());

@@ -188,18 +188,17 @@ impl Refresher {
     }
 
     /// One event through the machine, and everything that follows from it.
-    fn step(&mut self, event: Event) -> Vec<Effect> {
+    fn step(&mut self, event: Event) {
         let now = Moment::now(&self.clock);
         let machine = std::mem::replace(&mut self.machine, Machine::new(Duration::ZERO));
         let (machine, effects) = machine.step(event, now, self.random.fraction());
         self.machine = machine;
         // What can be looked up comes before the news of it.
         self.publish();
-        for effect in &effects {
-            self.carry_out(effect.clone());
+        for effect in effects {
+            self.carry_out(effect);
         }
         self.settle(now);
-        effects
     }
 
     fn publish(&self) {
