@@ -3,10 +3,11 @@
 //! Every account has a slot, and every (origin, slot) a key of its own in the store, so that a session never meets the
 //! record of another (A11). Which accounts there are is a small list in the same store, `<prefix>ACCOUNTS`:
 //! `{"version":1,"accounts":[{"origin","slot"}],"active":{origin: slot}}`. It holds no secret; who is behind a slot is read
-//! from the session's own record. Changes of the list happen under the store's lock.
+//! from the session's own record. Changes of the list happen under the store's lock. Every call of the store is bounded in
+//! time: ten seconds, and ten for the lock.
 use std::{collections::BTreeMap, fmt};
 
-use cloud_client::{Client, Error};
+use cloud_client::{Client, Error, clock::SharedClock};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::{
     codes::{ACCOUNT_UNKNOWN, STORE_CORRUPT, STORE_FAILED},
     session::record::{Reading, Record},
     status::UserId,
-    store::{SecretKey, SecretStoreHandle},
+    store::{BoundedStore, LOCK_LIMIT, SecretKey, SecretStoreHandle},
 };
 
 /// One place for an account at a cloud. The first is where an app with a single account keeps it.
@@ -90,13 +91,16 @@ impl List {
 #[derive(Clone, Debug)]
 pub struct Accounts {
     store: SecretStoreHandle,
+    /// The same, for the calls made here.
+    bounded: BoundedStore,
     prefix: String,
 }
 
 impl Accounts {
     /// The accounts in `store` whose names begin with `prefix`, as [`AuthBuilder::key_prefix`] has it.
     pub fn new(store: SecretStoreHandle, prefix: &str) -> Self {
-        Self { store, prefix: prefix.to_owned() }
+        let bounded = BoundedStore::new(store.clone(), SharedClock::default());
+        Self { store, bounded, prefix: prefix.to_owned() }
     }
 
     /// All accounts, in the order they were added.
@@ -108,7 +112,7 @@ impl Accounts {
         let list = self.read().await?;
         let mut accounts = Vec::with_capacity(list.accounts.len());
         for Listed { origin, slot } in list.accounts {
-            let text = self.store.get(&slot.key(&self.prefix, &origin)).await?;
+            let text = self.bounded.get(&slot.key(&self.prefix, &origin)).await?;
             let user = text.and_then(|text| match Record::parse(&text, &origin) {
                 Reading::Ours(record) => Some(record.user),
                 Reading::Foreign | Reading::Unreadable => None,
@@ -174,7 +178,7 @@ impl Accounts {
             return Err(Error::new(ACCOUNT_UNKNOWN));
         }
         // The secret first: a listed account without a login is harmless, a login that nobody lists is not.
-        self.store.delete(&slot.key(&self.prefix, &origin)).await?;
+        self.bounded.delete(&slot.key(&self.prefix, &origin)).await?;
         self.change(move |list| {
             list.accounts.retain(|listed| listed.origin != origin || listed.slot != slot);
             let next = list.accounts.iter().find(|listed| listed.origin == origin).map(|listed| listed.slot);
@@ -199,18 +203,18 @@ impl Accounts {
     }
 
     async fn read(&self) -> Result<List, Error> {
-        let Some(text) = self.store.get(&self.key()).await? else { return Ok(List::default()) };
+        let Some(text) = self.bounded.get(&self.key()).await? else { return Ok(List::default()) };
         let list = serde_json::from_str::<List>(text.expose_secret()).ok().filter(|list| list.version == 1);
         // Written by a newer version, perhaps: it is not overwritten.
         list.ok_or_else(|| Error::new(STORE_CORRUPT).during("reading the list of accounts"))
     }
 
     async fn change<T>(&self, change: impl FnOnce(&mut List) -> Result<T, Error>) -> Result<T, Error> {
-        let _lock = self.store.lock().await?;
+        let _lock = self.bounded.lock(LOCK_LIMIT).await?;
         let mut list = self.read().await?;
         let value = change(&mut list)?;
         let text = serde_json::to_string(&list).map_err(|cause| Error::new(STORE_FAILED).with_source(cause))?;
-        self.store.put(&self.key(), SecretString::from(text)).await?;
+        self.bounded.put(&self.key(), SecretString::from(text)).await?;
         Ok(value)
     }
 }

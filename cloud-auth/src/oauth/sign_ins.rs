@@ -5,7 +5,7 @@
 //! belongs to nobody (A15). What the store holds is small and short-lived: a text that cannot be read is replaced.
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use cloud_client::{Error, clock::SharedClock, error::codes::ENCODE};
@@ -16,15 +16,10 @@ use super::{
     pkce::FlowId,
 };
 use crate::{
-    codes::{FLOW_EXPIRED, FLOW_UNKNOWN, STORE_LOCKED, STORE_TIMEOUT},
+    codes::{FLOW_EXPIRED, FLOW_UNKNOWN},
     status::User,
-    store::{SecretKey, SecretStoreHandle},
+    store::{BoundedStore, LOCK_LIMIT, SecretKey, SecretStoreHandle},
 };
-
-/// The longest a single call to the store may take.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
-/// The longest to wait for another process that holds the lock; a little more than the stores' own limit.
-const LOCK_LIMIT: Duration = Duration::from_secs(11);
 
 /// How a sign-in ended, for whoever waits; `None` until then.
 pub(super) type Outcome = Option<Result<User, Error>>;
@@ -39,7 +34,7 @@ struct Waiter {
 /// See the module. One for all clones of a handle.
 #[derive(Debug)]
 pub(crate) struct SignIns {
-    store: SecretStoreHandle,
+    store: BoundedStore,
     key: SecretKey,
     origin: String,
     clock: SharedClock,
@@ -50,7 +45,7 @@ pub(crate) struct SignIns {
 impl SignIns {
     pub(crate) fn new(store: SecretStoreHandle, key: SecretKey, origin: &str, clock: SharedClock) -> Self {
         let (turn, waiters) = (tokio::sync::Mutex::default(), Mutex::default());
-        Self { store, key, origin: origin.to_owned(), clock, turn, waiters }
+        Self { store: BoundedStore::new(store, clock.clone()), key, origin: origin.to_owned(), clock, turn, waiters }
     }
 
     /// Seconds since 1970.
@@ -85,24 +80,18 @@ impl SignIns {
     /// Reads, changes and, where `change` says so, writes.
     async fn change<T>(&self, change: impl FnOnce(&mut Pendings) -> (bool, T)) -> Result<T, Error> {
         let _turn = self.turn.lock().await;
-        let late = || Err(Error::new(STORE_LOCKED).during("locking the store of secrets"));
-        let _lock = self.clock.within(LOCK_LIMIT, self.store.lock()).await.unwrap_or_else(late)?;
-        let text = self.bounded(self.store.get(&self.key)).await?;
+        let _lock = self.store.lock(LOCK_LIMIT).await?;
+        let text = self.store.get(&self.key).await?;
         let mut all = text.and_then(|text| Pendings::parse(&text, &self.origin)).unwrap_or_default();
         let (changed, value) = change(&mut all);
         if changed && all.is_empty() {
-            self.bounded(self.store.delete(&self.key)).await?;
+            self.store.delete(&self.key).await?;
         } else if changed {
             let text = all.text(&self.origin);
             let text = text.map_err(|cause| Error::new(ENCODE).during("storing a sign-in").with_source(cause))?;
-            self.bounded(self.store.put(&self.key, text)).await?;
+            self.store.put(&self.key, text).await?;
         }
         Ok(value)
-    }
-
-    async fn bounded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let late = || Err(Error::new(STORE_TIMEOUT).during("using the store of secrets"));
-        self.clock.within(CALL_LIMIT, call).await.unwrap_or_else(late)
     }
 
     /// Where the outcome of a sign-in will be told in this process.

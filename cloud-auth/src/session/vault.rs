@@ -13,21 +13,14 @@ use super::{
     owed::{Change, Owed},
     record::{Reading, Record, same},
 };
-use crate::{
-    codes::{STORE_LOCKED, STORE_TIMEOUT},
-    store::{SecretKey, SecretStoreHandle, StoreLock},
-};
+use crate::store::{BoundedStore, LOCK_LIMIT, SecretKey, SecretStoreHandle, StoreLock};
 
-/// The longest a single call to the store may take.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
-/// The longest to wait for another process that holds the lock (A14), whatever the store itself would do.
-const LOCK_LIMIT: Duration = Duration::from_secs(10);
 /// The longest a sign-out waits for the lock: the removal matters more than the order.
 const REMOVAL_LOCK_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub(super) struct Vault {
-    store: SecretStoreHandle,
+    store: BoundedStore,
     key: SecretKey,
     origin: String,
     clock: SharedClock,
@@ -35,22 +28,12 @@ pub(super) struct Vault {
 
 impl Vault {
     pub(super) fn new(store: SecretStoreHandle, key: SecretKey, origin: String, clock: SharedClock) -> Self {
-        Self { store, key, origin, clock }
-    }
-
-    async fn bounded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let late = || Err(Error::new(STORE_TIMEOUT).during("using the store of secrets"));
-        self.clock.within(CALL_LIMIT, call).await.unwrap_or_else(late)
-    }
-
-    pub(super) async fn lock(&self, limit: Duration) -> Result<StoreLock, Error> {
-        let late = || Err(Error::new(STORE_LOCKED).during("locking the store of secrets"));
-        self.clock.within(limit, self.store.lock()).await.unwrap_or_else(late)
+        Self { store: BoundedStore::new(store, clock.clone()), key, origin, clock }
     }
 
     /// What is stored for this origin.
     async fn find(&self) -> Result<Found, Error> {
-        let Some(text) = self.bounded(self.store.get(&self.key)).await? else { return Ok(Found::Nothing) };
+        let Some(text) = self.store.get(&self.key).await? else { return Ok(Found::Nothing) };
         Ok(match Record::parse(&text, &self.origin) {
             Reading::Ours(record) => Found::Login(record),
             Reading::Foreign => {
@@ -66,7 +49,7 @@ impl Vault {
 
     async fn set_aside(&self, text: SecretString) {
         let key = self.key.set_aside();
-        match self.bounded(self.store.put(&key, text)).await {
+        match self.store.put(&key, text).await {
             Ok(()) => tracing::warn!(key = key.as_str(), "a stored login that is not ours to read was set aside"),
             Err(error) => tracing::warn!(%error, "a stored login could not be set aside"),
         }
@@ -89,7 +72,7 @@ impl Vault {
 
     /// Takes the lock, then reads.
     pub(super) async fn look(&self) -> (Looked, Option<StoreLock>) {
-        match self.lock(LOCK_LIMIT).await {
+        match self.store.lock(LOCK_LIMIT).await {
             Err(error) => (Looked::Locked(error), None),
             Ok(lock) => match self.read().await {
                 Ok(record) => (Looked::Read(record), Some(lock)),
@@ -101,7 +84,7 @@ impl Vault {
     pub(super) async fn write(&self, record: Record, how: How) -> Result<Wrote, Error> {
         let _lock = match how {
             How::Held => None,
-            How::Replace | How::Over(_) => Some(self.lock(LOCK_LIMIT).await?),
+            How::Replace | How::Over(_) => Some(self.store.lock(LOCK_LIMIT).await?),
         };
         if let How::Over(known) = how
             && let Some(stored) = self.read().await?
@@ -113,7 +96,7 @@ impl Vault {
         }
         let text = record.text(&self.origin, Moment::now(&self.clock));
         let text = text.map_err(|cause| Error::new(ENCODE).during("storing the session").with_source(cause))?;
-        self.bounded(self.store.put(&self.key, text)).await?;
+        self.store.put(&self.key, text).await?;
         Ok(Wrote::Ours)
     }
 
@@ -125,25 +108,25 @@ impl Vault {
     /// The sessions that an earlier run could not end.
     pub(super) async fn owed(&self) -> Result<Owed, Error> {
         let now = Moment::now(&self.clock);
-        let text = self.bounded(self.store.get(&self.owed_key())).await?;
+        let text = self.store.get(&self.owed_key()).await?;
         Ok(text.map(|text| Owed::parse(&text, &self.origin, now)).unwrap_or_default())
     }
 
     /// Changes the stored list; other processes may have put theirs into it.
     pub(super) async fn change_owed(&self, change: Change) -> Result<(), Error> {
-        let _lock = self.lock(REMOVAL_LOCK_LIMIT).await?;
+        let _lock = self.store.lock(REMOVAL_LOCK_LIMIT).await?;
         let mut owed = self.owed().await?;
         owed.apply(change);
         if owed.is_empty() {
-            return self.bounded(self.store.delete(&self.owed_key())).await;
+            return self.store.delete(&self.owed_key()).await;
         }
         let text = owed.text(&self.origin);
         let text = text.map_err(|cause| Error::new(ENCODE).during("storing what is owed").with_source(cause))?;
-        self.bounded(self.store.put(&self.owed_key(), text)).await
+        self.store.put(&self.owed_key(), text).await
     }
 
     pub(super) async fn remove(&self) -> Result<(), Error> {
-        let _lock = self.lock(REMOVAL_LOCK_LIMIT).await.ok();
-        self.bounded(self.store.delete(&self.key)).await
+        let _lock = self.store.lock(REMOVAL_LOCK_LIMIT).await.ok();
+        self.store.delete(&self.key).await
     }
 }

@@ -13,6 +13,7 @@
 //! | `KeyringStore`   | `keyring` | the system's keyring                                        |
 //!
 //! Hosts with a store of their own run `testing::secret_store_conformance` on it.
+mod bounded;
 mod chain;
 pub(crate) mod codes;
 mod file;
@@ -30,6 +31,7 @@ use cloud_client::Error;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use bounded::{BoundedStore, LOCK_LIMIT};
 #[cfg(feature = "keyring")]
 pub use keyring::KeyringStore;
 #[cfg(feature = "vault")]

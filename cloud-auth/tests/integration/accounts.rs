@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use cloud_auth::{
     Scope,
     accounts::{Accounts, Slot},
-    codes::ACCOUNT_UNKNOWN,
+    codes::{ACCOUNT_UNKNOWN, STORE_TIMEOUT},
     store::{FileStore, SecretStoreHandle},
 };
 use cloud_client::{
@@ -18,6 +18,8 @@ use cloud_client::{
 use cloud_dev::{CloudDev, Running};
 use http::header;
 use secrecy::ExposeSecret as _;
+
+use crate::disk::{Disk, Trouble};
 
 /// Writes down which tokens went to which port.
 #[derive(Clone, Debug)]
@@ -125,4 +127,17 @@ async fn the_first_slot_is_where_an_app_with_one_account_has_it() {
     assert_eq!(accounts.add(&client).await.unwrap(), Slot::FIRST);
     assert_eq!(accounts.list().await.unwrap()[0].email.as_deref(), Some(ada.email.as_str()));
     cloud.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_holds_up_the_list_of_accounts_for_ten_seconds() {
+    let disk = Disk::default();
+    let accounts = Accounts::new(SecretStoreHandle::new(disk.clone()), "APP_");
+    for (call, trouble) in [(0, Trouble::HangBefore), (0, Trouble::HangAfter)] {
+        disk.break_at(call, trouble);
+        let listed = tokio::time::timeout(Duration::from_secs(11), accounts.list()).await;
+        assert_eq!(listed.expect("it has an end").unwrap_err().code(), STORE_TIMEOUT, "{trouble:?}");
+        disk.heal();
+        assert!(accounts.list().await.unwrap().is_empty());
+    }
 }
