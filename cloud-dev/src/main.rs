@@ -55,7 +55,7 @@ struct Serve {
     #[arg(long)]
     rooms: bool,
     /// How long an access token is good.
-    #[arg(long, value_name = "SECS", default_value_t = 3600)]
+    #[arg(long, value_name = "SECS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     token_lifetime: u64,
     /// Forget the data of the directory first; its keys stay.
     #[arg(long, requires = "data")]
@@ -182,6 +182,8 @@ fn advice(error: &StartError) -> Option<&'static str> {
             Some("Stop the program that listens there, or choose another port: --port 0 takes any free one.")
         }
         StartError::DataDirInUse { .. } => Some("Stop the other one, or choose another directory with --data."),
+        StartError::DataDir { .. } => Some("Choose a directory that can be made and written with --data."),
+        StartError::Upstream { .. } => Some("Give an address such as http://127.0.0.1:11434/v1 with --ai-upstream."),
         StartError::Database { .. } => Some("If the data may go, start with --reset."),
         _ => None,
     }

@@ -87,6 +87,24 @@ fn a_busy_port_is_named_with_a_way_out() {
 }
 
 #[test]
+fn what_cannot_be_used_is_named_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+    for (arguments, advice) in [
+        (["--data", file.to_str().unwrap()], "Choose a directory"),
+        (["--ai-upstream", "nonsense"], "Give an address such as http://"),
+        (["--token-lifetime", "0"], "1..=31536000"),
+    ] {
+        let mut program = serve(&[&["--port", "0"], &arguments[..]].concat());
+        let mut said = String::new();
+        program.0.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
+        assert!(said.contains(advice), "{arguments:?}: {said}");
+        assert!(!program.0.wait().unwrap().success(), "{arguments:?}");
+    }
+}
+
+#[test]
 fn people_get_something_to_paste() {
     let mut program = serve(&["--port", "0"]);
     let mut said = String::new();
