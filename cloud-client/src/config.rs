@@ -17,13 +17,16 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Origin(Url);
 
+/// What an address of one service ends with, copied in place of the project's own.
+const SERVICES: [&str; 5] = ["/auth/v1", "/rest/v1", "/storage/v1", "/realtime/v1", "/functions/v1"];
+
 impl Origin {
     /// Reads an address such as `https://project.example.com` or `http://127.0.0.1:54321`; trailing slashes are cut.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config): `config.url_invalid` for anything that is no http(s) URL or
-    /// carries a user name, query or fragment; `config.url_insecure` for plain http to another machine (T9).
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config): `config.url_invalid` for anything that is no http(s) URL,
+    /// carries a user name, query or fragment, or ends with the path of one service, such as `/rest/v1`; `config.url_insecure` for plain http to another machine (T9).
     pub fn parse(text: &str) -> Result<Self, Error> {
         let invalid = || Error::new(URL_INVALID);
         let mut url = Url::parse(text.trim()).map_err(|cause| invalid().with_source(cause))?;
@@ -33,6 +36,9 @@ impl Origin {
             return Err(invalid());
         }
         let path = url.path().trim_end_matches('/').to_owned();
+        if SERVICES.iter().any(|service| path.ends_with(service)) {
+            return Err(invalid());
+        }
         url.set_path(&path);
         let origin = Self(url);
         if origin.0.scheme() == "http" && !origin.is_loopback() {
@@ -168,6 +174,17 @@ mod tests {
         let origin = Origin::parse("https://a.example/cloud//").unwrap();
         assert_eq!(origin.as_str(), "https://a.example/cloud");
         assert_eq!(origin.join("/rest/v1/t", Some("a=1")).as_str(), "https://a.example/cloud/rest/v1/t?a=1");
+    }
+
+    #[test]
+    fn the_address_of_one_service_is_not_taken_for_the_projects() {
+        for service in SERVICES {
+            for end in ["", "/"] {
+                let error = Origin::parse(&format!("https://a.example{service}{end}")).unwrap_err();
+                assert_eq!(error.code(), URL_INVALID, "{service}{end}");
+            }
+        }
+        assert!(Origin::parse("https://a.example/rest/v1/cloud").is_ok());
     }
 
     #[test]

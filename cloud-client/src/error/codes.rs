@@ -14,7 +14,7 @@ pub const URL_INVALID: ErrorCode = ErrorCode::new(
     "config.url_invalid",
     Config,
     "The cloud's address is not usable",
-    "Give a URL such as https://project.example.com, without user name, query or fragment.",
+    "Give a URL such as https://project.example.com, without user name, query, fragment or the path of a service.",
 );
 /// Plain http to something that is not this machine (T9).
 pub const URL_INSECURE: ErrorCode = ErrorCode::new(
