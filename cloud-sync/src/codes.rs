@@ -60,8 +60,8 @@ pub const NOT_LINKED: ErrorCode = ErrorCode::new(
 pub const WORKSPACE_GONE: ErrorCode = ErrorCode::new(
     "sync.workspace_gone",
     NotFound,
-    "The cloud workspace cannot be seen any more",
-    "It was deleted, or this user lost access; local data stays as it is.",
+    "The cloud workspace cannot be seen",
+    "Check its id; it was deleted, or this user has no access. Local data stays as it is.",
 );
 /// The workspace can be seen and not written.
 pub const READ_ONLY: ErrorCode = ErrorCode::new(

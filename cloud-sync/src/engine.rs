@@ -53,6 +53,9 @@ pub struct WorkspaceSummary {
     pub last_active_at: Option<String>,
 }
 
+/// PostgreSQL's word for a text that cannot be what a column holds.
+const NO_ID: &str = "22P02";
+
 impl Engine {
     /// Opens the store at `path` (a file in the app's own state directory, never in a workspace). No network.
     ///
@@ -147,8 +150,12 @@ impl Engine {
     pub async fn link(&self, folder: &Path, user: &str, workspace_id: &str) -> Result<Workspace, Error> {
         let folder = real_folder(folder).await?;
         let found = self.context.client.table("workspaces").select(["id", "name"]).eq("id", workspace_id);
-        let seen =
-            found.one::<WorkspaceSummary>().await?.ok_or_else(|| Error::new(WORKSPACE_GONE).during("linking"))?;
+        let seen = match found.one::<WorkspaceSummary>().await {
+            // The text is no id of the cloud's at all.
+            Err(error) if error.server_code() == Some(NO_ID) => None,
+            found => found?,
+        };
+        let seen = seen.ok_or_else(|| Error::new(WORKSPACE_GONE).during("linking"))?;
 
         let key = self.key(user, &folder);
         let linked_elsewhere = || Error::new(ALREADY_LINKED).during("linking");

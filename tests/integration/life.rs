@@ -150,6 +150,19 @@ async fn calls_that_need_somebody_say_so_and_do_nothing() {
 }
 
 #[tokio::test]
+async fn a_workspace_that_nobody_has_is_told_as_such_whatever_its_id_looks_like() {
+    let server = cloud().await;
+    let app = App::new(&server);
+    let cloud = app.start_signed_in(&server.demo().people[0]).await;
+    for id in ["", "nonsense", "00000000-0000-4000-8000-000000000000"] {
+        let error = cloud.link(&app.folder(), id).await.unwrap_err();
+        assert_eq!(error.code().as_str(), "sync.workspace_gone", "{id:?}");
+        assert!(error.to_string().contains("Check its id"), "{error}");
+    }
+    stop(cloud).await;
+}
+
+#[tokio::test]
 async fn c02_signing_out_lets_go_of_the_workspace() {
     let server = cloud().await;
     let app = App::new(&server);
