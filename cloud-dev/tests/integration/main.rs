@@ -9,6 +9,7 @@ mod auth;
 mod caller;
 mod door;
 mod faults;
+mod feed;
 mod functions;
 mod persistence;
 mod program;

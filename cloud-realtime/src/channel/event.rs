@@ -29,7 +29,7 @@ pub enum ChannelEvent {
     /// A message.
     Message(Message),
     /// The server refused the channel, and time alone will not change that; see the error's code. The channel stays
-    /// wanted: it is tried again with another token or configuration.
+    /// wanted: it is tried again with another token or configuration, and where it carries no token, on the next socket.
     Refused(Error),
 }
 

@@ -53,6 +53,7 @@ pub enum Opening {
     Replay,
     /// Only what happens from now on comes.
     Fresh,
-    /// Everything comes from the beginning, up to [`Signal::Replayed`].
+    /// Everything comes from the beginning, up to [`Signal::Replayed`]. A source that breaks off before that opens with
+    /// this again.
     Whole,
 }

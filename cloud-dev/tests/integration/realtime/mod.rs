@@ -2,7 +2,7 @@
 
 mod changes;
 mod channels;
-mod client;
+pub(crate) mod client;
 mod faults;
 mod features;
 mod rights;

@@ -1,5 +1,6 @@
 //! The live connection by its public API: paused time, a server whose every frame the test decides.
 
+mod feed;
 mod fragments;
 mod phoenix;
 mod presence;

@@ -146,3 +146,18 @@ async fn caught_up_without_a_message(feed: &mut Feed<u64>) -> bool {
         }
     }
 }
+
+#[tokio::test]
+async fn broadcasts_of_supabase_are_read_by_their_own_event() {
+    let (place, _) = cloud(options()).await;
+    let ada = place.ada().await;
+    let realtime = ada.builder().open();
+    let mut feed =
+        Feed::<u64>::new(&ada.live, ChannelSource::fresh(realtime.channel(topic("notes")), JsonDialect::new()));
+    caught_up(&mut feed).await.unwrap();
+    place.control().send("notes", "another", r#"{"id":"a","data":6}"#, false);
+    place.control().send("notes", "item", r#"{"id":"b","data":7}"#, false);
+    let mut store = Store::default();
+    store.until(&mut feed, 7).await;
+    assert_eq!(store.items, [7]);
+}

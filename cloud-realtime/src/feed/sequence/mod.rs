@@ -32,6 +32,9 @@ pub(super) struct Sequence<T> {
     begun: bool,
     /// Whether it was opened anew because messages were missed, and has not caught up since.
     retried: bool,
+    /// Where a catch-up was interrupted. It goes on there: what it brought is told, and the place may still be one from
+    /// before everything was to come again.
+    unfinished: Option<Option<Position>>,
     state: State<T>,
 }
 
@@ -80,6 +83,7 @@ impl<T> Sequence<T> {
             known: Known::default(),
             begun: false,
             retried: false,
+            unfinished: None,
             state: State::Closed,
         }
     }
@@ -122,14 +126,15 @@ impl<T> Sequence<T> {
             Step::Pulled(Ok(page)) => self.pulled(page, out),
             Step::StartOver => {
                 self.known.forget();
-                (self.begun, self.retried) = (false, false);
                 self.close(Some(Effect::Reopen), out);
+                (self.begun, self.retried, self.unfinished) = (false, false, None);
             }
         }
     }
 
     fn close(&mut self, effect: Option<Effect<T>>, out: &mut Vec<Effect<T>>) {
-        if matches!(mem::replace(&mut self.state, State::Closed), State::Pulling { .. }) {
+        if let State::Pulling { after, .. } = mem::replace(&mut self.state, State::Closed) {
+            self.unfinished = Some(after);
             out.push(Effect::StopPulling);
         }
         out.extend(effect);
@@ -137,6 +142,13 @@ impl<T> Sequence<T> {
 
     fn opened(&mut self, opening: Opening, place: Option<Position>, out: &mut Vec<Effect<T>>) {
         self.close(None, out);
+        match (opening, self.unfinished.take()) {
+            (Opening::Replay | Opening::Fresh, Some(after)) => self.pull(Held::default(), after, out),
+            (opening, _) => self.begin(opening, place, out),
+        }
+    }
+
+    fn begin(&mut self, opening: Opening, place: Option<Position>, out: &mut Vec<Effect<T>>) {
         match opening {
             Opening::Replay if place.is_some() => self.state = State::Replaying(Held::default()),
             // Nothing to replay from, and nothing lost: the source says from where it begins.
@@ -159,11 +171,15 @@ impl<T> Sequence<T> {
             (None, false) => {}
         }
         if self.catches_up {
-            out.push(Effect::Pull(place.clone()));
-            self.state = State::Pulling { held, after: place, again: false };
+            self.pull(held, place, out);
         } else {
             self.live(None, held, out);
         }
+    }
+
+    fn pull(&mut self, held: Held<T>, after: Option<Position>, out: &mut Vec<Effect<T>>) {
+        out.push(Effect::Pull(after.clone()));
+        self.state = State::Pulling { held, after, again: false };
     }
 
     /// There is a hole in what the source told. Another replay may close it where nobody else can; one that is too much
@@ -224,6 +240,7 @@ impl<T> Sequence<T> {
             Page::TooOld if after.is_none() => {
                 let error = Error::new(FEED_BROKEN).with_detail("the first page is too old");
                 out.push(Effect::Tell(FeedEvent::Refused(error)));
+                self.unfinished = Some(None);
                 return;
             }
             Page::TooOld => {
@@ -260,5 +277,6 @@ impl<T> Sequence<T> {
 }
 
 #[cfg(test)]
-#[path = "sequence_tests.rs"]
+mod model;
+#[cfg(test)]
 mod tests;
