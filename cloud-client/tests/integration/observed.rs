@@ -52,6 +52,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
 #[tokio::test(start_paused = true)]
 async fn t07_each_call_is_one_span_that_says_how_it_ended_and_no_secret() {
     let spans = Spans::default();
+    // With a single subscriber, a test that calls first on another thread, where there is none, would turn the span off
+    // for all. With two, tracing asks both.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
     let scripted = Scripted::new([
         Step::json(503, "{}"),
