@@ -12,6 +12,7 @@ use crate::{
     join::{ChangesRequest, RowEvent},
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The listeners of one channel, in the order in which they were asked for.
@@ -55,11 +56,13 @@ impl Bindings {
     pub fn joined(&mut self, response: &Content<'_>) -> Result<Vec<usize>, DecodeError> {
         self.left();
         let Response { postgres_changes } = response.decode()?;
-        let confirmed = postgres_changes.unwrap_or_default();
+        // An entry that cannot be read confirms nobody, and the others stand.
+        let entries = postgres_changes.unwrap_or_default().into_iter();
+        let confirmed: Vec<Option<Echo<'_>>> = entries.map(|raw| serde_json::from_str(raw.get()).ok()).collect();
         for (place, listener) in self.listeners.iter_mut().enumerate() {
             // Its own place first, so that the usual reply takes one look per listener.
-            let own = confirmed.get(place).filter(|echo| echo.is_of(&listener.request));
-            let echo = own.or_else(|| confirmed.iter().find(|echo| echo.is_of(&listener.request)));
+            let own = confirmed.get(place).and_then(Option::as_ref).filter(|echo| echo.is_of(&listener.request));
+            let echo = own.or_else(|| confirmed.iter().flatten().find(|echo| echo.is_of(&listener.request)));
             listener.id = echo.map(|echo| echo.id);
         }
         let unconfirmed = |(place, listener): (usize, &Listener)| listener.id.is_none().then_some(place);
@@ -102,7 +105,7 @@ impl Listener {
 #[derive(Deserialize)]
 struct Response<'a> {
     #[serde(borrow, default)]
-    postgres_changes: Option<Vec<Echo<'a>>>,
+    postgres_changes: Option<Vec<&'a RawValue>>,
 }
 
 /// A request as the server repeats it. `select` is not compared: it changes what comes, not for whom.
@@ -223,13 +226,26 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_cannot_be_read_takes_no_other_with_it() {
+        for odd in
+            [r#"{"event":"*"}"#, r#"{"id":1e30}"#, r#"{"id":"11"}"#, "null", "7", r#"{"id":18446744073709551616}"#]
+        {
+            let text = echoes().to_string().replacen('[', &format!("[{odd},"), 1);
+            let response = Content::Json(Cow::Owned(RawValue::from_string(text).unwrap()));
+            let mut bindings = Bindings::new(&requests());
+            assert_eq!(bindings.joined(&response), Ok(vec![]), "{odd}");
+            assert_eq!(routed(&mut bindings, "DELETE", &json!([12, u64::MAX])), (vec![1], 1), "{odd}");
+        }
+    }
+
+    #[test]
     fn a_reply_of_another_shape_confirms_nobody() {
         for response in [json!({}), json!({"postgres_changes": null}), json!({"postgres_changes": []})] {
             assert_eq!(joined(&mut Bindings::new(&requests()), &response), Ok(vec![0, 1, 2]), "{response}");
         }
         let mut bindings = Bindings::new(&requests());
         joined(&mut bindings, &echoes()).unwrap();
-        for response in [json!(null), json!("ok"), json!({"postgres_changes": [{"event": "*"}]})] {
+        for response in [json!(null), json!("ok"), json!([1]), json!({"postgres_changes": {"id": 1}})] {
             assert!(joined(&mut bindings, &response).is_err(), "{response}");
             assert_eq!(routed(&mut bindings, "INSERT", &json!([11])), (vec![], 1));
         }

@@ -74,11 +74,16 @@ impl Connection {
             _ if woken => self.after_wake(now),
             Return::Spread if !useless => now.at + now.between(Duration::ZERO, SPREAD),
             Return::Spread | Return::Pause => now.at + self.pause(now),
+            // Neither a wake nor a new wish of the host gets around these two.
             Return::Renew => {
                 self.renew = true;
-                now.at + self.pause(now).max(AFTER_AUTH)
+                self.not_before = self.not_before.max(now.at + AFTER_AUTH);
+                now.at + self.pause(now)
             }
-            Return::Limited => limited(now),
+            Return::Limited => {
+                self.not_before = self.not_before.max(limited(now));
+                self.not_before
+            }
         };
         self.state = if self.wanted { State::Backoff { until: until.max(self.not_before) } } else { State::Idle };
     }
@@ -104,6 +109,8 @@ impl Connection {
                 out.push(Effect::Drop);
                 self.lost(Loss::Slept, now, out);
             }
+            // A question that is out is enough: to ask again and again would put off the answer.
+            State::Open { life, .. } if life.is_probed() => {}
             State::Open { life, .. } => {
                 let reference = now.refs.next();
                 life.sent(reference, now.at, true);

@@ -141,7 +141,7 @@ impl Connection {
                 if stale(generation) => {}
             Event::Acquired { generation, valid_for } => {
                 if let State::Acquiring { until } = self.state {
-                    let ticket_until = valid_for.map(|limit| now.at + limit.max(SHORTEST_TICKET));
+                    let ticket_until = valid_for.map(|limit| now.at.saturating_add(limit.max(SHORTEST_TICKET)));
                     self.state = State::Connecting { until, ticket_until };
                     out.push(Effect::Connect { generation });
                 }
@@ -202,7 +202,7 @@ impl Connection {
     fn begin(&mut self, now: Now<'_>, out: &mut Vec<Effect>) {
         self.generation += 1;
         self.attempted = Some(now.at);
-        self.state = State::Acquiring { until: now.at + self.attempt_limit };
+        self.state = State::Acquiring { until: now.at.saturating_add(self.attempt_limit) };
         out.push(Effect::Acquire { generation: self.generation, renew: self.renew });
     }
 

@@ -32,6 +32,8 @@ const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// So many frames that are there already are taken in one turn. Then the listeners get theirs, whose queues have an end, and
 /// who find what they read still close to the processor.
 const FRAMES_AT_ONCE: usize = 32;
+/// So many frames are looked at for the reason why a socket takes nothing any more.
+const LAST_FRAMES: usize = 256;
 /// A goodbye takes no longer.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -185,12 +187,25 @@ impl Supervisor {
                 Some(Some(Ok(()))) => {}
                 Some(Some(Err(_)) | None) => {
                     self.live.read_clock();
-                    self.live.received(Err(SocketError::Closed));
+                    self.hear_the_end();
                     self.live.perform(&mut self.jobs);
                 }
             }
         }
         true
+    }
+
+    /// The socket takes nothing any more. What the server said before may still be there, above all why: how to come back
+    /// depends on it (R14).
+    fn hear_the_end(&mut self) {
+        for _ in 0..LAST_FRAMES {
+            match receive(&mut self.live.socket).now_or_never() {
+                Some(said @ Ok(Received::Frame(_) | Received::Alive)) => self.live.received(said),
+                Some(end) => return self.live.received(end),
+                None => break,
+            }
+        }
+        self.live.received(Err(SocketError::Closed));
     }
 
     async fn end(mut self, mut ears: Ears) {

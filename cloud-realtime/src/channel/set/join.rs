@@ -61,6 +61,7 @@ impl ChannelSet {
         let Some(core) = self.channels.get_mut(&id) else { return };
         let join_ref = now.refs.next();
         core.joined_as = core.params.takes_token().then_some(token).flatten();
+        core.waits_for_database = core.params.waits_for_database();
         core.closing = None;
         core.phase = Phase::Joining { join_ref, until: now.at + JOIN_TIMEOUT };
         out.push(Effect::Join { id, join_ref });
@@ -71,7 +72,7 @@ impl ChannelSet {
         let newest = self.token.current();
         let Some(core) = self.channels.get_mut(&id) else { return };
         core.renewed = false;
-        let waits = core.params.waits_for_database();
+        let waits = core.waits_for_database;
         core.phase = Phase::Joined { join_ref, until: waits.then(|| now.at + DATABASE_TIMEOUT) };
         let response = reply.response.clone().into_owned();
         out.push(Effect::Tell { id, event: ChannelEvent::Joined(Joined { join_ref, response }) });
@@ -130,17 +131,27 @@ impl ChannelSet {
                     out.push(Effect::Limited);
                 }
             }
-            // Once: a token that looks good here and over there is told, not asked for again and again.
-            Class::Expired if !core.renewed && token.is_some() => {
-                core.renewed = true;
-                core.phase = Phase::Refused { token };
-                self.renew_token(token, out);
-            }
             Class::Expired | Class::Auth | Class::Forbidden | Class::Configuration => {
-                core.phase = Phase::Refused { token };
-                out.push(Effect::Tell { id, event: ChannelEvent::Refused(class.error(words)) });
+                match token.filter(|_| class == Class::Expired && !core.renewed) {
+                    // Once: a token that looks good here and over there is told, not asked for again and again.
+                    Some(token) => {
+                        core.renewed = true;
+                        core.phase = Phase::Renewing { token, until: now.at };
+                    }
+                    None => {
+                        core.phase = Phase::Refused { token };
+                        out.push(Effect::Tell { id, event: ChannelEvent::Refused(class.error(words)) });
+                    }
+                }
             }
         }
+    }
+
+    /// As [`Self::failed`], for the reason that the server gave before, if it did.
+    pub(super) fn ended_as_told(&mut self, id: u64, now: Now<'_>, out: &mut Vec<Effect>) {
+        let why = self.channels.get_mut(&id).and_then(|core| core.closing.take());
+        let (class, words) = why.unwrap_or((Class::Passing, String::new()));
+        self.failed(id, class, &words, now, out);
     }
 
     /// The parameters are wrong: left, and not joined again before they are others.

@@ -89,6 +89,8 @@ struct Core {
     /// The server's last word on why it is about to close the channel.
     closing: Option<(Class, String)>,
     queue: VecDeque<Queued>,
+    /// Whether the instance asked for row changes; what is configured meanwhile counts from the next join on.
+    waits_for_database: bool,
     live: bool,
     live_since: Option<Duration>,
     /// Whether listeners know that the sequence is broken. True before the first join: there is none yet.
@@ -101,12 +103,31 @@ struct Core {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Waiting { until: Duration },
+    Waiting {
+        until: Duration,
+    },
     Asking,
-    Joining { join_ref: Ref, until: Duration },
-    Joined { join_ref: Ref, until: Option<Duration> },
-    Leaving { join_ref: Ref, leave_ref: Ref, until: Duration },
-    Refused { token: Option<u64> },
+    Joining {
+        join_ref: Ref,
+        until: Duration,
+    },
+    Joined {
+        join_ref: Ref,
+        until: Option<Duration>,
+    },
+    Leaving {
+        join_ref: Ref,
+        leave_ref: Ref,
+        until: Duration,
+    },
+    /// The token was refused as expired, and another is asked for, not before this.
+    Renewing {
+        token: u64,
+        until: Duration,
+    },
+    Refused {
+        token: Option<u64>,
+    },
 }
 
 /// What to do.
@@ -242,7 +263,9 @@ impl ChannelSet {
         match core.phase {
             Phase::Joining { .. } | Phase::Joined { .. } => self.leave(id, now, out),
             Phase::Leaving { .. } => {}
-            Phase::Waiting { .. } | Phase::Asking | Phase::Refused { .. } => self.remove(id, out),
+            Phase::Waiting { .. } | Phase::Asking | Phase::Renewing { .. } | Phase::Refused { .. } => {
+                self.remove(id, out)
+            }
         }
         self.tick(now, out);
     }
@@ -265,11 +288,16 @@ impl ChannelSet {
             let Some(core) = self.channels.get_mut(&id) else { continue };
             match core.phase {
                 _ if !core.wanted => self.remove(id, out),
+                // The server has said why it was about to close the channel; that the socket went first changes nothing.
+                Phase::Joined { .. } if core.closing.is_some() => {
+                    core.break_off(id, GapCause::Connection, out);
+                    self.ended_as_told(id, now, out);
+                }
                 Phase::Asking | Phase::Joining { .. } | Phase::Joined { .. } | Phase::Leaving { .. } => {
                     core.wait(now.at);
                     core.break_off(id, GapCause::Connection, out);
                 }
-                Phase::Waiting { .. } | Phase::Refused { .. } => {}
+                Phase::Waiting { .. } | Phase::Renewing { .. } | Phase::Refused { .. } => {}
             }
         }
         self.tick(now, out);
@@ -300,7 +328,8 @@ impl ChannelSet {
             Phase::Waiting { until } => Some(until.max(slot)),
             Phase::Joining { until, .. } | Phase::Leaving { until, .. } => Some(until),
             Phase::Joined { until, .. } => until.into_iter().chain(core.telling.due()).min(),
-            Phase::Asking | Phase::Refused { .. } => None,
+            Phase::Renewing { until, .. } if !self.token.is_asked() => Some(until),
+            Phase::Asking | Phase::Renewing { .. } | Phase::Refused { .. } => None,
         };
         let channels = self.channels.values().filter_map(due);
         channels.chain(self.pending.deadline()).chain(self.token_due()).min()
@@ -365,6 +394,7 @@ impl Core {
             failures: 0,
             closing: None,
             queue: VecDeque::new(),
+            waits_for_database: false,
             live: false,
             live_since: None,
             broken: true,
@@ -393,7 +423,9 @@ impl Core {
 
     const fn state(&self) -> ChannelState {
         match self.phase {
-            Phase::Waiting { .. } | Phase::Asking | Phase::Leaving { .. } => ChannelState::Waiting,
+            Phase::Waiting { .. } | Phase::Asking | Phase::Renewing { .. } | Phase::Leaving { .. } => {
+                ChannelState::Waiting
+            }
             Phase::Joining { .. } => ChannelState::Joining,
             Phase::Joined { .. } if self.live => ChannelState::Live,
             Phase::Joined { .. } => ChannelState::Joined,

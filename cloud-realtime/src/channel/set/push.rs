@@ -78,7 +78,7 @@ impl ChannelSet {
         now: Now<'_>,
         out: &mut Vec<Effect>,
     ) {
-        let until = now.at + message.within;
+        let until = now.at.saturating_add(message.within);
         let queued = Queued { push, message, answer, until };
         let Some(core) = self.channels.get_mut(&id).filter(|core| core.wanted) else {
             out.push(fail(push, CLOSED));

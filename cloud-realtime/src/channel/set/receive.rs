@@ -120,9 +120,7 @@ impl ChannelSet {
         if let Phase::Leaving { .. } = core.phase {
             self.has_left(id, now, out);
         } else {
-            let why = self.channels.get_mut(&id).and_then(|core| core.closing.take());
-            let (class, words) = why.unwrap_or((Class::Passing, String::new()));
-            self.failed(id, class, &words, now, out);
+            self.ended_as_told(id, now, out);
         }
         Heard::Handled
     }
@@ -133,7 +131,7 @@ impl ChannelSet {
         let Ok(system) = System::deserialize(&mut json) else { return };
         let Some(core) = self.channels.get_mut(&id) else { return };
         match system.news() {
-            News::Subscribed if core.params.waits_for_database() => self.live(id, now.at, out),
+            News::Subscribed if core.waits_for_database => self.live(id, now.at, out),
             News::Misconfigured(words) => self.misconfigured(id, &words, now, out),
             News::DatabaseTrouble => {
                 // The server tries by itself; if it does not succeed, the channel starts over.

@@ -5,8 +5,10 @@
 //! anew, so that nothing flows on with rights of the one who left.
 use std::time::Duration;
 
-use super::{ChannelSet, Effect, Phase, join::pause};
-use crate::{channel::ChannelEvent, connection::Now};
+use cloud_client::Error;
+
+use super::{ChannelSet, Core, Effect, Phase, join::pause};
+use crate::{channel::ChannelEvent, codes::CHANNEL_UNAUTHENTICATED, connection::Now};
 
 /// Between two looks at the token while channels use it. Sources renew a token earlier than this before its end.
 const LOOK: Duration = Duration::from_secs(30);
@@ -24,38 +26,41 @@ pub(crate) struct Token {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     current: Option<Token>,
-    asking: bool,
+    question: Option<Question>,
     again: bool,
     looked: Duration,
+}
+
+/// The question that is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    /// Which token counts now?
+    Now,
+    /// Another one than this, which was refused.
+    Another(u64),
 }
 
 impl Known {
     pub(super) const fn current(&self) -> Option<Token> {
         self.current
     }
+
+    pub(super) const fn is_asked(&self) -> bool {
+        self.question.is_some()
+    }
 }
 
 impl ChannelSet {
     pub(super) fn ask_token(&mut self, out: &mut Vec<Effect>) {
-        if !std::mem::replace(&mut self.token.asking, true) {
+        if self.token.question.is_none() {
+            self.token.question = Some(Question::Now);
             out.push(Effect::AskToken);
-        }
-    }
-
-    pub(super) fn renew_token(&mut self, refused: Option<u64>, out: &mut Vec<Effect>) {
-        let Some(generation) = refused else { return };
-        if self.token.asking {
-            // What comes may be the new one already; if not, the channel asks again with it.
-            self.token.again = true;
-        } else {
-            self.token.asking = true;
-            out.push(Effect::RenewToken { generation });
         }
     }
 
     /// The host says that the session may be another.
     pub(crate) fn look_at_token(&mut self, out: &mut Vec<Effect>) {
-        if self.token.asking {
+        if self.token.is_asked() {
             self.token.again = true;
         } else if !self.channels.is_empty() {
             self.ask_token(out);
@@ -63,22 +68,33 @@ impl ChannelSet {
     }
 
     pub(super) fn token_due(&self) -> Option<Duration> {
-        let used = self.open && !self.token.asking && self.channels.values().any(|core| core.params.takes_token());
+        let used = self.open && !self.token.is_asked() && self.channels.values().any(|core| core.params.takes_token());
         used.then(|| self.token.looked + LOOK)
     }
 
     pub(super) fn check_token(&mut self, now: Now<'_>, out: &mut Vec<Effect>) {
-        if self.token_due().is_some_and(|due| due <= now.at) {
-            self.ask_token(out);
+        let refused = |core: &Core| match core.phase {
+            Phase::Renewing { token, until } if until <= now.at => Some(token),
+            _ => None,
+        };
+        let refused = self.channels.values().find_map(refused);
+        match refused.filter(|_| !self.token.is_asked()) {
+            Some(generation) => {
+                self.token.question = Some(Question::Another(generation));
+                out.push(Effect::RenewToken { generation });
+            }
+            None if self.token_due().is_some_and(|due| due <= now.at) => self.ask_token(out),
+            None => {}
         }
     }
 
     /// The answer to the question: a token, nobody signed in, or no answer at the moment.
     pub(crate) fn token(&mut self, answer: Result<Option<Token>, ()>, now: Now<'_>, out: &mut Vec<Effect>) {
-        (self.token.asking, self.token.looked) = (false, now.at);
+        self.token.looked = now.at;
+        let asked = self.token.question.take();
         match answer {
-            Ok(token) => self.now_is(token, now, out),
-            Err(()) => self.no_answer(now),
+            Ok(token) => self.now_is(token, asked, now, out),
+            Err(()) => self.no_answer(asked, now),
         }
         if std::mem::take(&mut self.token.again) {
             self.ask_token(out);
@@ -86,14 +102,14 @@ impl ChannelSet {
         self.tick(now, out);
     }
 
-    fn now_is(&mut self, token: Option<Token>, now: Now<'_>, out: &mut Vec<Effect>) {
+    fn now_is(&mut self, token: Option<Token>, asked: Option<Question>, now: Now<'_>, out: &mut Vec<Effect>) {
         let before = std::mem::replace(&mut self.token.current, token);
         let generation = token.map(|token| token.generation);
         let ids: Vec<u64> = self.channels.keys().copied().collect();
         for id in ids {
             let Some(core) = self.channels.get_mut(&id).filter(|core| core.params.takes_token()) else { continue };
             match core.phase {
-                Phase::Waiting { .. } | Phase::Asking | Phase::Refused { token: Some(_) }
+                Phase::Waiting { .. } | Phase::Asking | Phase::Renewing { .. } | Phase::Refused { token: Some(_) }
                     if token.is_none() && before.is_some() && core.params.is_private() =>
                 {
                     self.shut_out(id, token, out);
@@ -108,6 +124,12 @@ impl ChannelSet {
                     out.push(Effect::SendToken { id, join_ref, reference: now.refs.next() });
                 }
                 Phase::Refused { token: refused } if refused != generation => core.wait(now.at),
+                Phase::Renewing { token: refused, .. } if generation != Some(refused) => core.wait(now.at),
+                // There is no other: that is all that can be done here.
+                Phase::Renewing { token: refused, .. } if asked == Some(Question::Another(refused)) => {
+                    core.phase = Phase::Refused { token: generation };
+                    out.push(Effect::Tell { id, event: ChannelEvent::Refused(Error::new(CHANNEL_UNAUTHENTICATED)) });
+                }
                 _ => {}
             }
         }
@@ -121,16 +143,23 @@ impl ChannelSet {
         let Some(core) = self.channels.get_mut(&id) else { return };
         if token.is_none() && core.params.is_private() {
             core.phase = Phase::Refused { token: None };
-            let error = cloud_client::Error::new(crate::codes::CHANNEL_UNAUTHENTICATED);
-            out.push(Effect::Tell { id, event: ChannelEvent::Refused(error) });
+            out.push(Effect::Tell { id, event: ChannelEvent::Refused(Error::new(CHANNEL_UNAUTHENTICATED)) });
         }
     }
 
-    fn no_answer(&mut self, now: Now<'_>) {
+    fn no_answer(&mut self, asked: Option<Question>, now: Now<'_>) {
         for core in self.channels.values_mut() {
-            if core.phase == Phase::Asking {
-                core.failures = core.failures.saturating_add(1);
-                core.wait(now.at + pause(core.failures, now));
+            match core.phase {
+                Phase::Asking => {
+                    core.failures = core.failures.saturating_add(1);
+                    core.wait(now.at + pause(core.failures, now));
+                }
+                // The refused token would only be refused again: it is the question that is asked anew.
+                Phase::Renewing { token, .. } if asked == Some(Question::Another(token)) => {
+                    core.failures = core.failures.saturating_add(1);
+                    core.phase = Phase::Renewing { token, until: now.at + pause(core.failures, now) };
+                }
+                _ => {}
             }
         }
     }

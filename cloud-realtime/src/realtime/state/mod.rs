@@ -159,6 +159,8 @@ impl Live {
 
     pub(super) fn command(&mut self, command: Command) {
         match command {
+            // Whoever asked has gone, and the word of that was heard before there was a channel to leave.
+            Command::Open { shared, .. } if shared.abandoned.load(Ordering::Acquire) => {}
             Command::Open { shared, params, taken } => {
                 let wish = Wish { id: shared.id, topic: shared.topic.clone(), params };
                 let mut answer = Ok(());
@@ -170,7 +172,7 @@ impl Live {
                 if answer.is_ok() {
                     self.handles.insert(shared.id, shared);
                 }
-                // A caller that has gone has dropped its handle, and the sweep finds it.
+                // A caller that goes now drops its handle, and the sweep finds it.
                 let _ = taken.send(answer);
             }
             Command::Configure { id, params, rejoin } => {

@@ -2,6 +2,9 @@
 
 mod feed;
 mod fragments;
+mod host;
+mod limits;
+mod odd;
 mod phoenix;
 mod presence;
 mod supabase;
