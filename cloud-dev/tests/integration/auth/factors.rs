@@ -205,3 +205,17 @@ async fn factors_have_names_kinds_limits_and_owners() {
     let answer = off.post("/auth/v1/factors", Some(&token), json!({ "factor_type": "totp" })).await;
     assert_eq!(refusal(&answer), refused(422, "mfa_totp_enroll_not_enabled"));
 }
+
+#[tokio::test]
+async fn a_challenge_is_for_one_factor_alone() {
+    let caller = Caller::start().await;
+    let session = caller.sign_in(0).await;
+    let phone = Phone::enrol(&caller, &session).await;
+    let body = json!({ "factor_type": "totp", "friendly_name": "tablet" });
+    let tablet = ok(caller.post("/auth/v1/factors", Some(&phone.token), body).await).text_at("/id");
+    let path = format!("/auth/v1/factors/{tablet}/challenge");
+    let foreign = ok(caller.post(&path, Some(&phone.token), json!({})).await).text_at("/id");
+    let code = code_at(&phone.secret, phone.now);
+    assert_eq!(refusal(&phone.answer(&foreign, &code).await), refused(422, "mfa_factor_not_found"));
+    ok(phone.answer(&phone.challenge().await, &code).await);
+}

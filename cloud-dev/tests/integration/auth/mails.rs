@@ -298,3 +298,38 @@ async fn a_code_that_comes_twice_at_once_signs_in_once() {
     let answers = futures::future::join_all((0..8).map(|_| caller.verify("email", ADA, &code))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
 }
+
+#[tokio::test]
+async fn nobody_learns_from_an_answer_whether_an_address_is_known() {
+    let caller = Caller::start().await;
+    for (path, body) in [
+        ("/recover", json!({})),
+        ("/resend", json!({ "type": "signup" })),
+        ("/resend", json!({ "type": "email_change" })),
+        ("/token?grant_type=password", json!({ "password": "not this one" })),
+        ("/verify", json!({ "type": "email", "token": "000000" })),
+        ("/verify", json!({ "type": "recovery", "token": "000000" })),
+    ] {
+        let answer = async |email: &str| {
+            let mut body = body.clone();
+            body["email"] = json!(email);
+            let answer = caller.auth(path, body).await;
+            (answer.status, answer.text)
+        };
+        assert_eq!(answer(ADA).await, answer("nobody@example.com").await, "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_ends_with_its_code() {
+    let caller = Caller::with(CloudDev::builder().email_code_lifetime(Duration::from_secs(600))).await;
+    ok(caller.auth("/otp", json!({ "email": ADA })).await);
+    let mail = caller.mail_to(ADA);
+    caller.cloud.skew_clock(601);
+    let late = caller.auth("/verify", json!({ "type": "magiclink", "token_hash": mail.token_hash })).await;
+    assert_eq!(refusal(&late), refused(403, "otp_expired"));
+    let end = Browser::new().follow(&mail.link.unwrap()).await;
+    assert_eq!(fragment(&end)["error_code"], "otp_expired");
+    caller.cloud.skew_clock(599);
+    ok(caller.auth("/verify", json!({ "type": "magiclink", "token_hash": mail.token_hash })).await);
+}

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use cloud_dev::CloudDev;
+use reqwest::Method;
 use serde_json::json;
 
 use super::{Browser, CHALLENGE, LOOPBACK, VERIFIER, claims, fragment, ok, query, refusal, refused};
-use crate::caller::Caller;
+use crate::caller::{Caller, send};
 
 const WITH_CODE: [(&str, &str); 4] = [
     ("provider", "github"),
@@ -208,5 +209,39 @@ async fn browsers_end_where_the_list_lets_them_and_else_at_the_site() {
             target.as_str().starts_with(&format!("{end}/#")) || target.as_str().starts_with(&format!("{end}#")),
             "{target}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_plain_challenge_is_answered_by_itself_alone() {
+    let caller = Caller::start().await;
+    let asked = [("provider", "github"), ("redirect_to", LOOPBACK), ("code_challenge", VERIFIER)];
+    let asked = [asked.as_slice(), &[("code_challenge_method", "plain")]].concat();
+    let browser = Browser::new();
+    let page = browser.follow(&caller.authorize(&asked)).await;
+    let end = browser.choose(&page, &[("email", "ada@example.com")]).await;
+    let code = &query(&end)["code"];
+    for wrong in [CHALLENGE, "x"] {
+        assert_eq!(refusal(&caller.exchange(code, wrong).await), refused(400, "bad_code_verifier"));
+    }
+    ok(caller.exchange(code, VERIFIER).await);
+}
+
+#[tokio::test]
+async fn the_page_a_request_came_from_is_an_end_only_where_the_list_lets_it() {
+    let builder = CloudDev::builder().site_url("https://example.com").allow_redirect("https://app.example/*");
+    let caller = Caller::with(builder).await;
+    for (referrer, end) in [
+        (None, "https://example.com"),
+        (Some("https://app.example/sign-in"), "https://app.example/sign-in"),
+        (Some("https://evil.example/"), "https://example.com"),
+    ] {
+        let mut request = caller.request(Method::POST, "/auth/v1/otp").json(&json!({ "email": "ada@example.com" }));
+        if let Some(referrer) = referrer {
+            request = request.header("referer", referrer);
+        }
+        ok(send(request).await);
+        let link = caller.mail_to("ada@example.com").link.unwrap();
+        assert_eq!(query(&link.parse().unwrap())["redirect_to"], end, "{referrer:?}");
     }
 }
