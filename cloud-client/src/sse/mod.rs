@@ -76,7 +76,7 @@ impl SseStream {
         Self { decoder: SseDecoder::new(limits), body, silence, request_id, operation, over: false }
     }
 
-    /// Reads a plain stream of chunks as events, for bodies that do not come from a [`Client`](crate::Client).
+    /// Reads a plain stream of chunks as events, for bodies that do not come from a [`Client`].
     pub fn from_chunks(body: Body, limits: Limits) -> Self {
         Self::from_body(body, SharedClock::default(), limits, String::new(), String::from("event stream"))
     }

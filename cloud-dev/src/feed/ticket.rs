@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::secret;
 
-/// Tickets that may wait; with more, the oldest rule is that none is given.
+/// Tickets that may wait; nobody gets one beyond that.
 const MAX_WAITING: usize = 10_000;
 
 /// The tickets that wait for their socket.
