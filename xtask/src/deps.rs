@@ -2,7 +2,7 @@
 //!
 //! Lock file → all packages of all platforms and features → licences, bans, sources, wildcards. It
 //! enforces the same file as cargo-deny, in a second instead of after a long installation; cargo-deny
-//! adds advisories where it is installed.
+//! adds advisories where it is installed. How many crates a host gets with the facade has a limit, too.
 
 use crate::{
     licence,
@@ -12,7 +12,12 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
+    process::{Command, Stdio},
 };
+
+/// The crate that hosts link, and the most crates that it may bring along, itself among them.
+const FACADE: &str = "cloud-sdk";
+const MAX_CRATES: usize = 135;
 
 pub(crate) fn command() -> Result<(), String> {
     let (workspace, note) = metadata::everything()?;
@@ -26,13 +31,36 @@ pub(crate) fn command() -> Result<(), String> {
     if !faults.is_empty() {
         return Err(format!("{}\n\n{} fault(s) in the dependencies.", faults.join("\n"), faults.len()));
     }
+    let crates = count(FACADE)?;
+    if crates > MAX_CRATES {
+        return Err(format!("{FACADE} brings {crates} crates along, at most {MAX_CRATES} are allowed."));
+    }
     let outside = workspace.packages.iter().filter(|package| package.source.is_some()).count();
     println!(
-        "{outside} dependencies: {} licences allowed, {} crates banned, one source. All as they should be.",
+        "{outside} dependencies: {} licences allowed, {} crates banned, one source. {crates} crates behind {FACADE}. All as they should \
+         be.",
         policy.licences.len(),
         policy.banned.len()
     );
     Ok(())
+}
+
+/// The crates that `package` is built of on this platform with its default features.
+fn count(package: &str) -> Result<usize, String> {
+    let mut command = Command::new(metadata::cargo());
+    let options = ["tree", "--locked", "--package", package, "--edges", "normal", "--prefix", "none"];
+    let output = command.args(options).args(["--format", "{p}"]).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("cargo tree does not start: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo tree failed:\n{}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(distinct(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Names with their versions, each counted once: what was shown before comes again with a mark.
+fn distinct(tree: &str) -> usize {
+    let name = |line: &str| line.trim_end_matches(" (*)").to_owned();
+    tree.lines().filter(|line| !line.is_empty()).map(name).collect::<BTreeSet<_>>().len()
 }
 
 /// What breaks the policy, and how to mend it.
@@ -167,6 +195,12 @@ mod tests {
             assert!(faults[0].starts_with(expected), "{}", faults[0]);
             assert!(faults[0].contains("Used by: ours > between > "), "{}", faults[0]);
         }
+    }
+
+    #[test]
+    fn a_crate_that_comes_twice_in_the_tree_is_counted_once() {
+        let tree = "ours v0.1.0 (/w)\nsyn v2.0.0\nquote v1.0.0\nsyn v2.0.0 (*)\nsyn v3.0.0\n\nquote v1.0.0 (*)\n";
+        assert_eq!(distinct(tree), 4);
     }
 
     #[test]
