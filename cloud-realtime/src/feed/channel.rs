@@ -2,7 +2,14 @@
 //!
 //! [`ChannelEvent`] → [`Signal`]. A join asks for what comes after the place as it is at that moment: the payload is made
 //! anew for each. To open anew, the channel is left and another one opened, so that nothing of the old one is heard.
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use cloud_client::Error;
@@ -21,6 +28,8 @@ pub struct ChannelSource<T> {
     dialect: Arc<dyn Dialect<T>>,
     replays: bool,
     state: State,
+    /// Whether the last join asked with a position.
+    placed: Arc<AtomicBool>,
     /// The listener was too slow just now.
     lagged: bool,
     /// Told before the next event.
@@ -54,6 +63,7 @@ impl<T: 'static> ChannelSource<T> {
             dialect: Arc::new(dialect),
             replays,
             state: State::Closed(None),
+            placed: Arc::default(),
             lagged: false,
             next: VecDeque::new(),
         }
@@ -84,7 +94,8 @@ impl<T: 'static> ChannelSource<T> {
                 // What was lost may belong to this join, whose answer is told again behind the loss.
                 self.next.extend(std::mem::take(&mut self.lagged).then_some(Signal::Missed));
                 self.next.extend((!self.dialect.tells_end()).then_some(Signal::Replayed(None)));
-                Some(Signal::Opened(Opening::Replay))
+                let placed = self.placed.load(Ordering::SeqCst);
+                Some(Signal::Opened(if placed { Opening::Replay } else { Opening::New }))
             }
             ChannelEvent::Lagged { .. } if self.replays => {
                 self.lagged = true;
@@ -102,8 +113,13 @@ impl<T: 'static> ChannelSource<T> {
     fn open(&self, before: Option<Channel>, place: &Place) -> State {
         let mut builder = self.builder.clone();
         if self.replays {
-            let (dialect, place) = (Arc::clone(&self.dialect), place.clone());
-            builder = builder.params_with(move || dialect.ask(place.position().as_ref()));
+            let (dialect, place, placed) = (Arc::clone(&self.dialect), place.clone(), Arc::clone(&self.placed));
+            builder = builder.params_with(move || {
+                // The place may move before the answer to this join is heard.
+                let position = place.position();
+                placed.store(position.is_some(), Ordering::SeqCst);
+                dialect.ask(position.as_ref())
+            });
         }
         State::Opening(Box::pin(async move {
             if let Some(before) = before {

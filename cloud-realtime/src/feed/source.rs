@@ -48,9 +48,12 @@ pub enum Signal<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Opening {
-    /// What comes after the place is replayed, up to [`Signal::Replayed`], unless [`Signal::TooOld`] comes first.
-    /// Without a place nothing is replayed.
+    /// It was opened with a place: what comes after it is replayed, up to [`Signal::Replayed`], unless
+    /// [`Signal::TooOld`] comes first.
     Replay,
+    /// It was opened before there was a place, whatever the place is now: what happens from then on comes, and
+    /// [`Signal::Replayed`] before it.
+    New,
     /// Only what happens from now on comes.
     Fresh,
     /// Everything comes from the beginning, up to [`Signal::Replayed`]. A source that breaks off before that opens with

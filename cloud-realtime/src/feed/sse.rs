@@ -32,6 +32,8 @@ pub struct SseSource<T> {
     /// The least pause, as the server has set it.
     retry: Duration,
     pauses: Pauses,
+    /// Whether the last request asked with an id.
+    placed: bool,
     next: VecDeque<Signal<T>>,
 }
 
@@ -58,6 +60,7 @@ impl<T: 'static> SseSource<T> {
             state: State::Closed,
             retry: RETRY,
             pauses: Pauses::default(),
+            placed: false,
             next: VecDeque::new(),
         }
     }
@@ -69,9 +72,11 @@ impl<T: 'static> SseSource<T> {
         self
     }
 
-    fn ask(&self, place: &Place) -> Result<State, Error> {
+    fn ask(&mut self, place: &Place) -> Result<State, Error> {
         let mut call = self.call.clone();
-        if let Some(position) = place.position() {
+        let position = place.position();
+        self.placed = position.is_some();
+        if let Some(position) = position {
             let value = HeaderValue::from_bytes(position.as_str().as_bytes());
             call = call.header(LAST_EVENT_ID, value.map_err(|_| Error::new(QUERY_INVALID).during("open a feed"))?);
         }
@@ -89,7 +94,7 @@ impl<T: 'static> SseSource<T> {
         match answer {
             Ok(None) => self.state = State::Over,
             Ok(Some(stream)) => {
-                self.next.push_back(Signal::Opened(Opening::Replay));
+                self.next.push_back(Signal::Opened(if self.placed { Opening::Replay } else { Opening::New }));
                 if !self.dialect.tells_end() {
                     self.next.push_back(Signal::Replayed(None));
                 }

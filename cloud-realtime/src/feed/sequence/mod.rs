@@ -143,17 +143,17 @@ impl<T> Sequence<T> {
     fn opened(&mut self, opening: Opening, place: Option<Position>, out: &mut Vec<Effect<T>>) {
         self.close(None, out);
         match (opening, self.unfinished.take()) {
-            (Opening::Replay | Opening::Fresh, Some(after)) => self.pull(Held::default(), after, out),
+            (Opening::Replay | Opening::New | Opening::Fresh, Some(after)) => self.pull(Held::default(), after, out),
             (opening, _) => self.begin(opening, place, out),
         }
     }
 
     fn begin(&mut self, opening: Opening, place: Option<Position>, out: &mut Vec<Effect<T>>) {
         match opening {
-            Opening::Replay if place.is_some() => self.state = State::Replaying(Held::default()),
+            Opening::Replay => self.state = State::Replaying(Held::default()),
             // Nothing to replay from, and nothing lost: the source says from where it begins.
-            Opening::Replay if !self.begun && !self.catches_up => self.state = State::Replaying(Held::default()),
-            Opening::Replay | Opening::Fresh => self.gap(Held::default(), place, out),
+            Opening::New if !self.begun && !self.catches_up => self.state = State::Replaying(Held::default()),
+            Opening::New | Opening::Fresh => self.gap(Held::default(), place, out),
             Opening::Whole => {
                 if self.begun || place.is_some() {
                     self.start_anew(out);

@@ -160,7 +160,7 @@ impl World {
     fn open(&mut self) {
         let mut wire = VecDeque::new();
         if self.replays {
-            wire.push_back(Signal::Opened(Opening::Replay));
+            wire.push_back(Signal::Opened(if self.place.is_some() { Opening::Replay } else { Opening::New }));
             match self.place.as_ref().map(index) {
                 Some(n) if n / EPOCH < self.epoch || n % EPOCH + 1 < self.floor => wire.push_back(Signal::TooOld),
                 Some(n) => {
