@@ -12,6 +12,9 @@ use crate::status::AssuranceLevel;
 pub(crate) struct Claims {
     #[serde(default)]
     pub(crate) aal: Option<AssuranceLevel>,
+    /// Whose token it is.
+    #[serde(default)]
+    pub(crate) sub: Option<String>,
 }
 
 impl Claims {

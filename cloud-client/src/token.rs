@@ -1,5 +1,5 @@
 //! The seam through which requests get a user's token. `cloud-auth` answers it; this crate only asks.
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use http::HeaderName;
@@ -17,12 +17,21 @@ pub struct AccessToken {
     pub generation: u64,
     /// Which header carries it as it is. Default: none, it goes after `Authorization: Bearer`.
     pub header: Option<HeaderName>,
+    /// The cloud's id of the user, where it is known; see [`Client::on_behalf_of`](crate::Client::on_behalf_of).
+    pub user: Option<Arc<str>>,
 }
 
 impl AccessToken {
     /// The token number `generation` of a session.
     pub fn new(secret: SecretString, generation: u64) -> Self {
-        Self { secret, generation, header: None }
+        Self { secret, generation, header: None, user: None }
+    }
+
+    /// The same token, known to be this user's.
+    #[must_use]
+    pub fn of_user(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.user = Some(id.into());
+        self
     }
 
     /// The same token, carried by a header of its own.

@@ -128,7 +128,7 @@ impl Engine {
         let id = self.context.client.random().uuid().to_string();
         let row =
             json!({"id": id, "org_id": organization, "name": name, "slug": slug, "status": "idle", "created_by": user});
-        let table = self.context.client.table("workspaces");
+        let table = self.context.client.on_behalf_of(user).table("workspaces");
         let made = table.insert(&row).on_conflict(["id"]).ignore_duplicates().fetch::<WorkspaceSummary>(["*"]).await?;
         let made = match made.into_iter().next() {
             None => table.select(["*"]).eq("id", &id).one().await?,
@@ -149,7 +149,8 @@ impl Engine {
     /// A dropped call may have made the link; call it again.
     pub async fn link(&self, folder: &Path, user: &str, workspace_id: &str) -> Result<Workspace, Error> {
         let folder = real_folder(folder).await?;
-        let found = self.context.client.table("workspaces").select(["id", "name"]).eq("id", workspace_id);
+        let table = self.context.client.on_behalf_of(user).table("workspaces");
+        let found = table.select(["id", "name"]).eq("id", workspace_id);
         let seen = match found.one::<WorkspaceSummary>().await {
             // The text is no id of the cloud's at all.
             Err(error) if error.server_code() == Some(NO_ID) => None,

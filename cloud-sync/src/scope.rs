@@ -126,7 +126,7 @@ pub(crate) struct Scope {
 struct Linked {
     workspace: String,
     name: String,
-    user: String,
+    user: Arc<str>,
     folder: PathBuf,
     cell: Arc<Cell>,
 }
@@ -141,7 +141,7 @@ impl Scope {
         folder: PathBuf,
     ) -> Self {
         let cell = Arc::clone(context.cells.lock().unwrap_or_else(PoisonError::into_inner).entry(link).or_default());
-        Self { context, link, of: Arc::new(Linked { workspace, name, user, folder, cell }) }
+        Self { context, link, of: Arc::new(Linked { workspace, name, user: user.into(), folder, cell }) }
     }
 
     /// The cloud's id of the workspace.
@@ -177,9 +177,9 @@ impl Scope {
         if active.await? { Ok(alone) } else { Err(Error::new(NOT_LINKED).during("syncing")) }
     }
 
-    /// A table of the cloud.
+    /// A table of the cloud, for the link's user and nobody else: a handle may outlive the session it was got in (A7).
     pub(crate) fn table(&self, name: &str) -> Table {
-        self.context.client.table(name)
+        self.context.client.on_behalf_of(Arc::clone(&self.of.user)).table(name)
     }
 
     /// See [`Store::read`].

@@ -12,7 +12,7 @@ use cloud_sdk::{
 };
 use secrecy::SecretString;
 
-use crate::app::{App, cloud, stop};
+use crate::app::{App, cloud, sign_in, stop};
 
 #[tokio::test]
 async fn d01_without_settings_there_is_no_cloud_and_nothing_was_touched() {
@@ -174,5 +174,31 @@ async fn c02_signing_out_lets_go_of_the_workspace() {
         events.next().await.unwrap();
     }
     assert!(!cloud.status().logged_in);
+    stop(cloud).await;
+}
+
+#[tokio::test]
+async fn a07_what_one_user_wrote_is_never_sent_in_the_name_of_the_next() {
+    let server = cloud().await;
+    let [ada, grace] = &server.demo().people;
+    let app = App::new(&server);
+    let cloud = app.start_signed_in(ada).await;
+    // Both may write to this workspace: the cloud would take Ada's words from Grace.
+    let kept = cloud.link(&app.folder(), &server.demo().workspace_id).await.unwrap();
+    let chat = kept.conversation("chat").await.unwrap();
+    cloud.auth().sign_out(cloud_sdk::auth::Scope::Local).await.unwrap();
+    chat.append(NewMessage::user("Ada's, written while nobody was signed in")).await.unwrap();
+    assert_eq!(kept.sync().await.unwrap_err().code().as_str(), "client.other_user");
+
+    sign_in(&cloud, grace).await.unwrap();
+    chat.append(NewMessage::user("Ada's, written while Grace was signed in")).await.unwrap();
+    assert_eq!(kept.sync().await.unwrap_err().code().as_str(), "client.other_user");
+    let hers = cloud.link(&app.folder(), &server.demo().workspace_id).await.unwrap();
+    hers.sync().await.unwrap();
+    assert_eq!(hers.conversation("chat").await.unwrap().messages().await.unwrap().len(), 0);
+
+    sign_in(&cloud, ada).await.unwrap();
+    assert_eq!(kept.sync().await.unwrap().sent, 2, "nothing was lost");
+    drop((chat, kept, hers)); // whoever holds them keeps the store open
     stop(cloud).await;
 }

@@ -135,6 +135,6 @@ impl ClientBuilder {
             let network = HttpTransport::new(inner.origin.is_loopback());
             SharedTransport::new(network.with_extra_roots(roots).with_clock(inner.clock.clone()))
         });
-        Client { inner: Arc::new(inner), tokens: None }
+        Client { inner: Arc::new(inner), tokens: None, user: None }
     }
 }

@@ -20,14 +20,14 @@ use tracing::Instrument as _;
 use self::attempt::is_success;
 pub use self::builder::ClientBuilder;
 use crate::{
-    Error, TokenSource,
+    AccessToken, Error, TokenSource,
     call::{Call, Opened, Reply, Speaker},
     capability::{Capabilities, Capability, Support},
     clock::SharedClock,
     config::{ApiKey, Origin},
     error::{
         Answer, Service, classify,
-        codes::{INTERNAL, TIMEOUT},
+        codes::{INTERNAL, OTHER_USER, TIMEOUT},
         is_token_refusal,
     },
     functions::Function,
@@ -45,6 +45,8 @@ use crate::{
 pub struct Client {
     inner: Arc<Inner>,
     tokens: Option<Arc<dyn TokenSource>>,
+    /// The only user to speak for.
+    user: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -81,7 +83,15 @@ impl Client {
 
     /// The same client, speaking for whoever `tokens` says is signed in.
     pub fn with_token_source(&self, tokens: Arc<dyn TokenSource>) -> Self {
-        Self { inner: Arc::clone(&self.inner), tokens: Some(tokens) }
+        Self { tokens: Some(tokens), ..self.clone() }
+    }
+
+    /// The same client, speaking for this user and for nobody else: while another one, or nobody, is signed in, what would
+    /// go in the user's name fails with `client.other_user` and nothing is sent (A7). Tokens that do not say whose they
+    /// are pass.
+    #[must_use]
+    pub fn on_behalf_of(&self, user: impl Into<Arc<str>>) -> Self {
+        Self { user: Some(user.into()), ..self.clone() }
     }
 
     /// The cloud's address.
@@ -237,7 +247,9 @@ impl Client {
 
         let mut token = match (&call.speaker, &self.tokens) {
             (Speaker::User, Some(tokens)) => {
-                inner.clock.within(left(), tokens.token()).await.ok_or_else(|| annotate(late(), 0))??
+                let token = inner.clock.within(left(), tokens.token()).await.ok_or_else(|| annotate(late(), 0))??;
+                self.check_user(token.as_ref()).map_err(|error| annotate(error, 0))?;
+                token
             }
             (Speaker::Token(token), _) => Some(token.clone()),
             (Speaker::User, None) | (Speaker::Nobody, _) => None,
@@ -263,6 +275,7 @@ impl Client {
                         replaced = true;
                         let new = inner.clock.within(left(), tokens.replace(old)).await.unwrap_or_else(|| Err(late()));
                         if let Some(new) = new.map_err(|error| annotate(error, sent))? {
+                            self.check_user(Some(&new)).map_err(|error| annotate(error, sent))?;
                             token = Some(new);
                             continue;
                         }
@@ -301,6 +314,16 @@ impl Client {
     pub(crate) fn pause(&self, error: &Error, failed: u32, left: Duration) -> Option<Duration> {
         let inner = &*self.inner;
         inner.policy.decide(error, failed, left, &inner.budget, &inner.random)
+    }
+
+    /// Whether a call may go in the name of whoever is signed in (A7).
+    fn check_user(&self, token: Option<&AccessToken>) -> Result<(), Error> {
+        let Some(wanted) = &self.user else { return Ok(()) };
+        match token.map(|token| token.user.as_ref()) {
+            Some(None) => Ok(()),
+            Some(Some(user)) if user == wanted => Ok(()),
+            Some(Some(_)) | None => Err(Error::new(OTHER_USER)),
+        }
     }
 
     fn source(&self, speaker: &Speaker) -> Option<&Arc<dyn TokenSource>> {

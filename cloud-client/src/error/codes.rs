@@ -139,6 +139,13 @@ pub const QUOTA: ErrorCode = ErrorCode::new(
 /// No user token was accepted.
 pub const UNAUTHENTICATED: ErrorCode =
     ErrorCode::new("api.unauthenticated", Unauthenticated, "The cloud wants a signed-in user", "Sign in, then repeat.");
+/// Whoever is signed in is not the user whose data this is (A7).
+pub const OTHER_USER: ErrorCode = ErrorCode::new(
+    "client.other_user",
+    Unauthenticated,
+    "The user whose data this is, is not signed in",
+    "Nothing was sent and nothing was lost; sign in as that user to go on.",
+);
 /// The user's token was refused, also after a refresh.
 pub const TOKEN_REFUSED: ErrorCode = ErrorCode::new(
     "api.token_refused",

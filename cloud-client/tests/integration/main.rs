@@ -114,6 +114,44 @@ async fn a_publishable_key_is_never_sent_as_a_bearer() {
     assert_eq!(scripted.sent()[0].header("authorization"), "");
 }
 
+/// Whoever signed in last.
+#[derive(Debug)]
+struct SignedIn(std::sync::Mutex<Vec<Option<AccessToken>>>);
+
+#[async_trait]
+impl TokenSource for SignedIn {
+    async fn token(&self) -> Result<Option<AccessToken>, Error> {
+        Ok(self.0.lock().unwrap().remove(0))
+    }
+
+    async fn replace(&self, _: &AccessToken) -> Result<Option<AccessToken>, Error> {
+        self.token().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a07_what_is_one_users_is_not_sent_in_the_name_of_another() {
+    let of = |user: &str| Some(AccessToken::new(format!("{user}'s").into(), 1).of_user(user));
+    let unnamed = || Some(AccessToken::new("a host's own".into(), 1));
+    let refused = || Step::json(401, r#"{"code":"PGRST303","message":"JWT expired"}"#);
+    // Who is signed in, call by call; what was answered; what came of it; what was sent.
+    let cases = [
+        (vec![of("ada")], vec![Step::json(200, "[]")], None, vec!["Bearer ada's"]),
+        (vec![unnamed()], vec![Step::json(200, "[]")], None, vec!["Bearer a host's own"]),
+        (vec![of("grace")], vec![], Some(codes::OTHER_USER), vec![]),
+        (vec![None], vec![], Some(codes::OTHER_USER), vec![]),
+        (vec![of("ada"), of("grace")], vec![refused()], Some(codes::OTHER_USER), vec!["Bearer ada's"]),
+    ];
+    for (signed_in, answers, failure, sent) in cases {
+        let scripted = Scripted::new(answers);
+        let client = client(&scripted).with_token_source(Arc::new(SignedIn(signed_in.into())));
+        let outcome = rows(&client.on_behalf_of("ada")).await;
+        assert_eq!(outcome.err().map(|error| error.code()), failure);
+        let bearers: Vec<_> = scripted.sent().iter().map(|sent| sent.header("authorization").to_owned()).collect();
+        assert_eq!(bearers, sent);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_replaced_once_and_the_call_repeated_once() {
     let refused = || Step::json(401, r#"{"code":"PGRST303","message":"JWT expired"}"#);

@@ -286,14 +286,16 @@ impl Machine {
         self.generation += 1;
         let (generation, leeway) = (self.generation, self.leeway);
         let Some(live) = self.live() else { return };
-        let level = Claims::of(&fresh.access).aal;
+        let Claims { aal: level, sub } = Claims::of(&fresh.access);
         let former = std::mem::replace(&mut live.level, level.clone());
         if let (Some(former), Some(level)) = (former, level)
             && former != level
         {
             turn.emit(AuthChange::AssuranceChanged { level });
         }
-        let token = AccessToken::new(fresh.access, generation);
+        // What the token says of itself counts before what was said beside it.
+        let user = sub.unwrap_or_else(|| live.user.id.to_string());
+        let token = AccessToken::new(fresh.access, generation).of_user(user);
         live.access = Some(Access::new(token, live.floor, fresh.lifetime, fresh.asked, leeway));
         live.refresh = fresh.refresh;
         (live.verified, live.trouble, live.adopted, live.flight) = (true, None, None, Flight::Idle);
