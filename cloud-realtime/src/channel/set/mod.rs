@@ -9,6 +9,8 @@
 //! A wish is data: the topic, the whole configuration, the push that follows each join. Every join is built from it
 //! anew, so the joined set becomes the wanted set again after whatever happened (R2). Each instance of a channel is
 //! named by the ref of its join; what comes for another instance is dropped (R4).
+mod core;
+mod effect;
 mod join;
 mod presence;
 mod push;
@@ -19,26 +21,24 @@ mod tests;
 mod token;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,
 };
 
 use cloud_client::Error;
 
 use self::{
-    push::{Pending, Queued},
+    core::{Core, Phase},
+    push::Pending,
     refusal::Class,
 };
-pub(crate) use self::{receive::Heard, token::Token};
-use super::{ChannelEvent, GapCause, Params, Rejoin};
-use crate::{
-    codec::{Envelope, Reply},
-    connection::Now,
-    message::Push,
-    refs::Ref,
-    status::ChannelState,
-    topic::Topic,
+pub(crate) use self::{
+    effect::{Effect, NoChannel, Outcome, Wish},
+    receive::Heard,
+    token::Token,
 };
+use super::{GapCause, Params, Rejoin};
+use crate::{connection::Now, message::Push, topic::Topic};
 
 /// A join without an answer is given up after this: a server may take 5 s of penalty and 4 s of its own waits.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -72,116 +72,6 @@ pub(crate) struct ChannelSet {
     joining_told: bool,
     live_told: usize,
     stale: u64,
-}
-
-/// One channel.
-#[derive(Debug)]
-struct Core {
-    topic: Topic,
-    params: Params,
-    after_join: Option<Push>,
-    /// What the server is to show of this member.
-    telling: presence::Telling,
-    /// Whether a handle still wants it.
-    wanted: bool,
-    phase: Phase,
-    failures: u32,
-    /// The server's last word on why it is about to close the channel.
-    closing: Option<(Class, String)>,
-    queue: VecDeque<Queued>,
-    /// Whether the instance asked for row changes; what is configured meanwhile counts from the next join on.
-    waits_for_database: bool,
-    live: bool,
-    live_since: Option<Duration>,
-    /// Whether listeners know that the sequence is broken. True before the first join: there is none yet.
-    broken: bool,
-    /// The token it joined with.
-    joined_as: Option<Token>,
-    renewed: bool,
-    shown: ChannelState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Waiting {
-        until: Duration,
-    },
-    Asking,
-    Joining {
-        join_ref: Ref,
-        until: Duration,
-    },
-    Joined {
-        join_ref: Ref,
-        until: Option<Duration>,
-    },
-    Leaving {
-        join_ref: Ref,
-        leave_ref: Ref,
-        until: Duration,
-    },
-    /// The token was refused as expired, and another is asked for, not before this.
-    Renewing {
-        token: u64,
-        until: Duration,
-    },
-    Refused {
-        token: Option<u64>,
-    },
-}
-
-/// What to do.
-#[derive(Debug)]
-pub(crate) enum Effect {
-    /// Find out which token counts now.
-    AskToken,
-    /// Get another one than this, which was refused.
-    RenewToken { generation: u64 },
-    /// Send the join of this channel, with its parameters and the token.
-    Join { id: u64, join_ref: Ref },
-    /// Send the newest token on this joined channel.
-    SendToken { id: u64, join_ref: Ref, reference: Ref },
-    /// Send this. If that fails, the push named here was not sent.
-    Send { envelope: Envelope<'static>, push: Option<u64> },
-    /// A push is over.
-    Settle { push: u64, outcome: Outcome },
-    /// The server took what this member tells about itself, or did not.
-    Shown { id: u64, refusal: Option<Error> },
-    /// Tell the listeners of a channel.
-    Tell { id: u64, event: ChannelEvent },
-    /// Show what a channel is doing.
-    Show { id: u64, state: ChannelState },
-    /// The channel is gone for good.
-    Gone { id: u64 },
-    /// Whether a join is being worked on.
-    Joining(bool),
-    /// How many channels are live.
-    Live(usize),
-    /// The server limits joins or connections.
-    Limited,
-}
-
-/// How a push ended.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Sent,
-    Answered(Reply<'static>),
-    Failed(Error),
-}
-
-/// A wish for a channel.
-#[derive(Debug)]
-pub(crate) struct Wish {
-    pub(crate) id: u64,
-    pub(crate) topic: Topic,
-    pub(crate) params: Params,
-}
-
-/// Why there can be no such channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoChannel {
-    Taken,
-    TooMany,
 }
 
 impl ChannelSet {
@@ -381,58 +271,3 @@ impl ChannelSet {
         out.push(Effect::Gone { id });
     }
 }
-
-impl Core {
-    fn new(topic: Topic, params: Params, at: Duration) -> Self {
-        Self {
-            topic,
-            params,
-            after_join: None,
-            telling: presence::Telling::default(),
-            wanted: true,
-            phase: Phase::Waiting { until: at },
-            failures: 0,
-            closing: None,
-            queue: VecDeque::new(),
-            waits_for_database: false,
-            live: false,
-            live_since: None,
-            broken: true,
-            joined_as: None,
-            renewed: false,
-            shown: ChannelState::Waiting,
-        }
-    }
-
-    const fn is_leaving(&self) -> bool {
-        matches!(self.phase, Phase::Leaving { .. })
-    }
-
-    const fn wait(&mut self, until: Duration) {
-        self.phase = Phase::Waiting { until };
-        self.live = false;
-    }
-
-    /// Tells listeners, once, that the sequence is broken (R1).
-    fn break_off(&mut self, id: u64, cause: GapCause, out: &mut Vec<Effect>) {
-        self.live = false;
-        if !std::mem::replace(&mut self.broken, true) {
-            out.push(Effect::Tell { id, event: ChannelEvent::Gap(cause) });
-        }
-    }
-
-    const fn state(&self) -> ChannelState {
-        match self.phase {
-            Phase::Waiting { .. } | Phase::Asking | Phase::Renewing { .. } | Phase::Leaving { .. } => {
-                ChannelState::Waiting
-            }
-            Phase::Joining { .. } => ChannelState::Joining,
-            Phase::Joined { .. } if self.live => ChannelState::Live,
-            Phase::Joined { .. } => ChannelState::Joined,
-            Phase::Refused { .. } => ChannelState::Refused,
-        }
-    }
-}
-
-/// Ids in the order of time.
-type Expiries = BTreeSet<(Duration, u64)>;

@@ -2,11 +2,14 @@
 //!
 //! Answers are matched by ref alone, since they come in any order. Every push has a limit of time from the moment it was
 //! asked for; one that has not been sent by then never is. Joins are not pushes: they are never queued.
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use cloud_client::{Error, ErrorCode, error::codes::CLOSED};
 
-use super::{ChannelSet, Effect, Expiries, Outcome, Phase};
+use super::{ChannelSet, Effect, Outcome, Phase};
 use crate::{
     codec::Reply,
     codes::{PUSH_EXPIRED, PUSH_OVERFLOW, PUSH_TIMEOUT, PUSH_UNCERTAIN},
@@ -36,6 +39,9 @@ pub(super) struct Pending {
     answers: HashMap<Ref, u64>,
     expiries: Expiries,
 }
+
+/// Ids in the order of time.
+type Expiries = BTreeSet<(Duration, u64)>;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {

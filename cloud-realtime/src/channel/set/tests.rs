@@ -8,7 +8,13 @@ use std::collections::BTreeMap;
 use cloud_client::random::Random;
 
 use super::{refusal::Class, *};
-use crate::{codec::Content, event, join::JoinConfig, refs::Refs};
+use crate::{
+    channel::ChannelEvent,
+    codec::{Content, Envelope, Reply},
+    event,
+    join::JoinConfig,
+    refs::{Ref, Refs},
+};
 
 const RUNS: u64 = 2_000;
 const STEPS: usize = 120;
