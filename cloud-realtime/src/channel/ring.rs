@@ -18,7 +18,7 @@ use super::{
     event::{ChannelEvent, GapCause, Joined},
     lost::Lost,
 };
-use crate::{codec::Envelope, event, message::Message, presence::Record, refs::Ref};
+use crate::{codec::Envelope, event, message::Message, presence::Record};
 
 /// Most events that wait for one listener.
 pub const MAX_EVENTS: usize = 1_024;
@@ -228,16 +228,20 @@ impl Listeners {
         Events { queue: ring, room: Arc::clone(&self.0) }
     }
 
-    /// The next instance of the channel is about to be told as joined: whether it has presence.
-    pub(crate) fn joining(&self, join_ref: Ref, has_presence: bool) {
-        locked(&self.0).record.joining(join_ref, has_presence);
+    /// Tells everybody that the next instance is joined, and whether with presence.
+    pub(crate) fn tell_joined(&self, joined: Joined, has_presence: bool) {
+        let mut room = locked(&self.0);
+        room.record.joining(joined.join_ref, has_presence);
+        (room.is_joined, room.joined) = (true, Some(joined.clone()));
+        let readers = room.hand_out(ChannelEvent::Joined(joined));
+        drop(room);
+        wake(readers);
     }
 
-    /// Tells everybody.
+    /// Tells everybody anything else.
     pub(crate) fn tell(&self, event: ChannelEvent) {
         let mut room = locked(&self.0);
         match &event {
-            ChannelEvent::Joined(joined) => (room.is_joined, room.joined) = (true, Some(joined.clone())),
             ChannelEvent::Live => room.live = true,
             // The instance is the same, and so are the ids it was joined with.
             ChannelEvent::Gap(GapCause::Database) => room.live = false,
@@ -266,7 +270,8 @@ impl Listeners {
     /// Nothing more will come.
     pub(crate) fn end(&self) {
         let mut room = locked(&self.0);
-        room.over = true;
+        // Who lags is still told how things stood; who comes now is told that it is over.
+        (room.over, room.is_joined, room.live) = (true, false, false);
         let rings = std::mem::take(&mut room.rings);
         drop(room);
         for ring in rings {

@@ -170,7 +170,13 @@ impl Connection {
             Event::Live(true) => {
                 self.live_since.get_or_insert(now.at);
             }
-            Event::Limited => self.not_before = self.not_before.max(limited(now)),
+            Event::Limited => {
+                self.not_before = self.not_before.max(limited(now));
+                // The connection may have ended before the limit was told.
+                if let State::Backoff { until } = &mut self.state {
+                    *until = (*until).max(self.not_before);
+                }
+            }
             Event::Tick => self.tick(now, out),
         }
     }

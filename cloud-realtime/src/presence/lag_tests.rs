@@ -77,9 +77,7 @@ impl Room {
                 self.gap();
                 let join_ref = self.refs.next();
                 self.joined = Some(join_ref);
-                self.listeners.joining(join_ref, true);
-                let joined = Joined { join_ref, response: Content::empty_object() };
-                self.listeners.tell(ChannelEvent::Joined(joined));
+                self.listeners.tell_joined(Joined { join_ref, response: Content::empty_object() }, true);
                 self.listeners.tell(ChannelEvent::Live);
             }
             Step::Gap => self.gap(),

@@ -29,6 +29,8 @@ pub struct OwnPresence {
     wanted: Option<Told>,
     /// What the server has, as far as calls were sent on this join.
     sent: Option<Told>,
+    /// The last call got no answer: the server may have what it had before.
+    uncertain: bool,
     /// What closed the channel when it was told.
     too_large: Option<Told>,
     is_joined: bool,
@@ -132,18 +134,18 @@ impl OwnPresence {
 
     /// The channel is joined: the server knows nothing of this member.
     pub fn joined(&mut self) {
-        (self.is_joined, self.sent, self.not_before) = (true, None, None);
+        (self.is_joined, self.sent, self.uncertain, self.not_before) = (true, None, false, None);
     }
 
     /// The channel is not joined any more.
     pub fn left(&mut self) {
-        (self.is_joined, self.sent) = (false, None);
+        (self.is_joined, self.sent, self.uncertain) = (false, None, false);
     }
 
-    /// The last call got no answer: whether the server has it is not known, so what is wanted is sent again
-    /// 10 s after `now`, or with the next join.
+    /// The last call got no answer: whether the server has it is not known, so what is wanted is sent again 10 s after
+    /// `now`, also when that is nothing, or with the next join.
     pub fn failed(&mut self, now: Duration) {
-        (self.sent, self.not_before) = (None, Some(now.saturating_add(AFTER_FAILURE)));
+        (self.uncertain, self.not_before) = (true, Some(now.saturating_add(AFTER_FAILURE)));
     }
 
     /// The server closes the channel over what was told last: it is not told again, also not after the next join. Another
@@ -154,7 +156,8 @@ impl OwnPresence {
 
     /// From when on [`Self::next`] has something to send; `None` when it has nothing.
     pub fn due(&self) -> Option<Duration> {
-        let is_told = self.wanted == self.sent || (self.wanted.is_some() && self.wanted == self.too_large);
+        let is_told =
+            (self.wanted == self.sent && !self.uncertain) || (self.wanted.is_some() && self.wanted == self.too_large);
         if !self.is_joined || is_told {
             return None;
         }
@@ -175,6 +178,7 @@ impl OwnPresence {
             self.calls.pop_front();
         }
         self.sent.clone_from(&self.wanted);
+        self.uncertain = false;
         Next::Send(match &self.wanted {
             Some(Told(raw)) => Call::Track(Content::Json(std::borrow::Cow::Owned(raw.clone()))),
             None => Call::Untrack,
@@ -257,6 +261,22 @@ mod tests {
         own.failed(secs(12));
         own.joined();
         assert!(payload(&own.next(secs(12))).is_some(), "a new join is a new chance");
+    }
+
+    #[test]
+    fn r11_nobody_stays_visible_because_an_answer_was_lost() {
+        let untrack = json!({"type": "presence", "event": "untrack"});
+        let mut own = joined();
+        own.want(&json!({})).unwrap();
+        assert!(payload(&own.next(secs(0))).is_some());
+        // The server may show it, and it is not wanted any more; nor does the first word about that get an answer.
+        own.failed(secs(10));
+        own.unwant();
+        assert_eq!(own.next(secs(10)), Next::Wait(secs(10)));
+        assert_eq!(payload(&own.next(secs(20))), Some(untrack.clone()));
+        own.failed(secs(30));
+        assert_eq!(payload(&own.next(secs(40))), Some(untrack));
+        assert_eq!(own.next(secs(41)), Next::Settled);
     }
 
     #[test]

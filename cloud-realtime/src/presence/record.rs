@@ -10,17 +10,21 @@ use crate::{
     refs::Ref,
 };
 use serde::Serialize;
+use std::cell::OnceCell;
 
 /// The members of one channel, and how to tell them.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     presence: Presence,
     topic: String,
+    /// [`Self::state`] as it was told last; several listeners that lag are told the same.
+    told: OnceCell<Option<Message>>,
 }
 
 impl Record {
     /// A join: `wanted` says whether presence was asked for. Where it was not, nothing is kept.
     pub(crate) fn joining(&mut self, join_ref: Ref, wanted: bool) {
+        self.told.take();
         if wanted {
             self.presence.joining(join_ref);
         } else {
@@ -34,6 +38,7 @@ impl Record {
             return;
         }
         let Payload::Content(Content::Json(raw)) = envelope.payload() else { return };
+        self.told.take();
         if self.topic != envelope.topic() {
             envelope.topic().clone_into(&mut self.topic);
         }
@@ -53,7 +58,8 @@ impl Record {
 
     /// Everyone who is known, as a `presence_state`. `None` where presence is not kept.
     pub(crate) fn state(&self) -> Option<Message> {
-        self.presence.is_wanted().then(|| self.message(event::PRESENCE_STATE, &self.presence.members))?
+        let state = || self.message(event::PRESENCE_STATE, &self.presence.members);
+        self.presence.is_wanted().then(|| self.told.get_or_init(state).clone())?
     }
 
     /// What brings a listener of the present instance up to date: everyone who is there, or, where the state is still to

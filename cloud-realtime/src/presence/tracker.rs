@@ -55,14 +55,15 @@ impl Tracker {
         self.want(None);
     }
 
-    /// The server's last no, until it says yes. The next wish and the next join are new chances.
+    /// The server's last no, until it says yes or something else is wanted. The next join is a new chance, except for
+    /// what was too large.
     pub fn refusal(&self) -> Option<Error> {
         self.channel.own_presence().locked().refusal.clone()
     }
 
     fn want(&self, wish: ShownAs) {
         let mut own = self.channel.own_presence().locked();
-        (own.wish, own.wished_by, own.is_new) = (wish, self.number, true);
+        (own.wish, own.wished_by, own.is_new, own.refusal) = (wish, self.number, true, None);
         drop(own);
         self.channel.realtime().nudge();
     }

@@ -34,6 +34,8 @@ const WRITE_LIMIT: Duration = Duration::from_secs(10);
 const FRAMES_AT_ONCE: usize = 32;
 /// So many frames are looked at for the reason why a socket takes nothing any more.
 const LAST_FRAMES: usize = 256;
+/// At every so manieth of such turns the whole runtime has its own: so many frames still fit into a listener's queue.
+const FLOODS_A_LOOK: u32 = 8;
 /// A goodbye takes no longer.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -79,7 +81,7 @@ impl Supervisor {
     pub(super) async fn run(mut self, mut ears: Ears) {
         let mut intent = *ears.intents.borrow_and_update();
         // After a frame, a request that waits goes first: neither a chatty server nor a busy host starves the other.
-        let mut heard_frame = false;
+        let (mut heard_frame, mut floods) = (false, 0_u32);
         loop {
             let (woken, mut is_flooded) = (self.wait(&mut ears, heard_frame).await, false);
             self.live.read_clock();
@@ -113,7 +115,8 @@ impl Supervisor {
             }
             self.live.report();
             if is_flooded {
-                give_way().await;
+                floods = floods.wrapping_add(1);
+                give_way(floods).await;
             }
         }
         self.end(ears).await;
@@ -200,7 +203,11 @@ impl Supervisor {
     fn hear_the_end(&mut self) {
         for _ in 0..LAST_FRAMES {
             match receive(&mut self.live.socket).now_or_never() {
-                Some(said @ Ok(Received::Frame(_) | Received::Alive)) => self.live.received(said),
+                Some(said @ Ok(Received::Frame(_) | Received::Alive)) => {
+                    self.live.received(said);
+                    // In the order in which it was said: the end may mean something else behind it.
+                    self.live.perform(&mut self.jobs);
+                }
                 Some(end) => return self.live.received(end),
                 None => break,
             }
@@ -222,9 +229,12 @@ impl Supervisor {
     }
 }
 
-/// Lets the tasks go first that have something to do. `tokio::task::yield_now` would look at the network, too, which
-/// costs as much as some messages.
-async fn give_way() {
+/// Lets the tasks go first that have something to do. `tokio::task::yield_now` looks at the network, too, which costs as
+/// much as some messages; but without it, the future of `block_on` has no turn among tasks that are always ready.
+async fn give_way(floods: u32) {
+    if floods.is_multiple_of(FLOODS_A_LOOK) {
+        return tokio::task::yield_now().await;
+    }
     let mut given = false;
     std::future::poll_fn(|context| {
         if std::mem::replace(&mut given, true) {

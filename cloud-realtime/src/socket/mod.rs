@@ -179,7 +179,7 @@ pub enum SocketError {
     /// The connection failed.
     #[error("the connection failed")]
     Io(#[source] BoxError),
-    /// The peer sent more than the limit in one message; the socket is closed with 1009.
+    /// The peer sent more than the limit in one message; the socket is closed, with 1009 where that can still be said.
     #[error("a message is larger than {limit_bytes} bytes")]
     TooLarge {
         /// The limit.

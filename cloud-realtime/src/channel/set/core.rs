@@ -23,10 +23,10 @@ pub(super) struct Core {
     pub(super) phase: Phase,
     pub(super) failures: u32,
     /// The server's last word on why it is about to close the channel.
-    pub(super) closing: Option<(Class, String)>,
+    pub(super) closing: Option<Closing>,
     pub(super) queue: VecDeque<Queued>,
-    /// Whether the instance asked for row changes; what is configured meanwhile counts from the next join on.
-    pub(super) waits_for_database: bool,
+    /// What the instance was joined with; what is configured meanwhile counts from the next join on.
+    pub(super) terms: Terms,
     pub(super) live: bool,
     pub(super) live_since: Option<Duration>,
     /// Whether listeners know that the sequence is broken. True before the first join: there is none yet.
@@ -35,6 +35,32 @@ pub(super) struct Core {
     pub(super) joined_as: Option<Token>,
     pub(super) renewed: bool,
     pub(super) shown: ChannelState,
+}
+
+/// What of its parameters matters after a join.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    pub(super) waits_for_database: bool,
+    pub(super) has_presence: bool,
+    pub(super) takes_token: bool,
+}
+
+impl Terms {
+    pub(super) fn of(params: &Params) -> Self {
+        Self {
+            waits_for_database: params.waits_for_database(),
+            has_presence: params.has_presence(),
+            takes_token: params.takes_token(),
+        }
+    }
+}
+
+/// Why the server is about to close a channel, and when it said so.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) class: Class,
+    pub(super) words: String,
+    pub(super) at: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +104,7 @@ impl Core {
             failures: 0,
             closing: None,
             queue: VecDeque::new(),
-            waits_for_database: false,
+            terms: Terms::default(),
             live: false,
             live_since: None,
             broken: true,

@@ -2,7 +2,7 @@
 use cloud_client::Error;
 
 use crate::{
-    channel::{ChannelEvent, Params},
+    channel::{ChannelEvent, Joined, Params},
     codec::{Envelope, Reply},
     refs::Ref,
     status::ChannelState,
@@ -26,7 +26,9 @@ pub(crate) enum Effect {
     Settle { push: u64, outcome: Outcome },
     /// The server took what this member tells about itself, or did not.
     Shown { id: u64, refusal: Option<Error> },
-    /// Tell the listeners of a channel.
+    /// Tell the listeners of a channel that it is joined, and whether with presence.
+    Joined { id: u64, joined: Joined, has_presence: bool },
+    /// Tell the listeners of a channel anything else.
     Tell { id: u64, event: ChannelEvent },
     /// Show what a channel is doing.
     Show { id: u64, state: ChannelState },

@@ -5,7 +5,7 @@ use cloud_client::Error;
 
 use super::{
     ChannelSet, Class, DATABASE_TIMEOUT, Effect, GapCause, JOIN_TIMEOUT, LEAVE_TIMEOUT, MAX_JOINING, PAUSES_SECONDS,
-    Phase, SHORTEST, USEFUL,
+    Phase, SHORTEST, USEFUL, core::Terms,
 };
 use crate::{
     channel::{ChannelEvent, Joined},
@@ -61,7 +61,7 @@ impl ChannelSet {
         let Some(core) = self.channels.get_mut(&id) else { return };
         let join_ref = now.refs.next();
         core.joined_as = core.params.takes_token().then_some(token).flatten();
-        core.waits_for_database = core.params.waits_for_database();
+        core.terms = Terms::of(&core.params);
         core.closing = None;
         core.phase = Phase::Joining { join_ref, until: now.at + JOIN_TIMEOUT };
         out.push(Effect::Join { id, join_ref });
@@ -72,12 +72,12 @@ impl ChannelSet {
         let newest = self.token.current();
         let Some(core) = self.channels.get_mut(&id) else { return };
         core.renewed = false;
-        let waits = core.waits_for_database;
+        let Terms { waits_for_database: waits, has_presence, takes_token } = core.terms;
         core.phase = Phase::Joined { join_ref, until: waits.then(|| now.at + DATABASE_TIMEOUT) };
         let response = reply.response.clone().into_owned();
-        out.push(Effect::Tell { id, event: ChannelEvent::Joined(Joined { join_ref, response }) });
+        out.push(Effect::Joined { id, joined: Joined { join_ref, response }, has_presence });
         // Renewed while the join was on its way.
-        if newest.is_some() && core.params.takes_token() && core.joined_as != newest {
+        if newest.is_some() && takes_token && core.joined_as != newest {
             core.joined_as = newest;
             out.push(Effect::SendToken { id, join_ref, reference: now.refs.next() });
         }
@@ -150,7 +150,7 @@ impl ChannelSet {
     /// As [`Self::failed`], for the reason that the server gave before, if it did.
     pub(super) fn ended_as_told(&mut self, id: u64, now: Now<'_>, out: &mut Vec<Effect>) {
         let why = self.channels.get_mut(&id).and_then(|core| core.closing.take());
-        let (class, words) = why.unwrap_or((Class::Passing, String::new()));
+        let (class, words) = why.map_or((Class::Passing, String::new()), |why| (why.class, why.words));
         self.failed(id, class, &words, now, out);
     }
 

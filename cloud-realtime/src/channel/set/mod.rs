@@ -52,6 +52,8 @@ const MAX_JOINING: usize = 4;
 const PAUSES_SECONDS: [u64; 5] = [1, 2, 5, 10, 30];
 /// The shortest pause.
 const SHORTEST: Duration = Duration::from_millis(500);
+/// A reason for closing a channel is also that of the socket's end if this comes so soon after it.
+const ABOUT_TO_CLOSE: Duration = Duration::from_secs(10);
 /// So long live, and earlier failures are forgotten.
 const USEFUL: Duration = Duration::from_secs(30);
 
@@ -179,7 +181,7 @@ impl ChannelSet {
             match core.phase {
                 _ if !core.wanted => self.remove(id, out),
                 // The server has said why it was about to close the channel; that the socket went first changes nothing.
-                Phase::Joined { .. } if core.closing.is_some() => {
+                Phase::Joined { .. } if core.closing.as_ref().is_some_and(|why| now.at <= why.at + ABOUT_TO_CLOSE) => {
                     core.break_off(id, GapCause::Connection, out);
                     self.ended_as_told(id, now, out);
                 }

@@ -3,6 +3,7 @@ use serde::Deserialize as _;
 
 use super::{
     ChannelSet, Class, DATABASE_TIMEOUT, Effect, GapCause, Phase,
+    core::Closing,
     refusal::{News, System, words},
 };
 use crate::{
@@ -131,7 +132,7 @@ impl ChannelSet {
         let Ok(system) = System::deserialize(&mut json) else { return };
         let Some(core) = self.channels.get_mut(&id) else { return };
         match system.news() {
-            News::Subscribed if core.waits_for_database => self.live(id, now.at, out),
+            News::Subscribed if core.terms.waits_for_database => self.live(id, now.at, out),
             News::Misconfigured(words) => self.misconfigured(id, &words, now, out),
             News::DatabaseTrouble => {
                 // The server tries by itself; if it does not succeed, the channel starts over.
@@ -143,7 +144,7 @@ impl ChannelSet {
             News::Closing(class, words) => {
                 self.blame_presence(id, &words, out);
                 if let Some(core) = self.channels.get_mut(&id) {
-                    core.closing = Some((class, words));
+                    core.closing = Some(Closing { class, words, at: now.at });
                 }
             }
             News::Subscribed | News::Other => {}

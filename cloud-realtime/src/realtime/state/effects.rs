@@ -4,7 +4,6 @@ use cloud_client::Error;
 use super::{super::jobs::Jobs, Live, Out};
 use crate::{
     channel::{
-        ChannelEvent,
         command::Waiter,
         set::{self, ChannelSet, Outcome},
     },
@@ -101,11 +100,12 @@ impl Live {
             }
             set::Effect::Tell { id, event } => {
                 if let Some(shared) = self.handles.get(&id) {
-                    if let ChannelEvent::Joined(joined) = &event {
-                        let has_presence = self.set.params(id).is_some_and(|(_, params)| params.has_presence());
-                        shared.listeners.joining(joined.join_ref, has_presence);
-                    }
                     shared.listeners.tell(event);
+                }
+            }
+            set::Effect::Joined { id, joined, has_presence } => {
+                if let Some(shared) = self.handles.get(&id) {
+                    shared.listeners.tell_joined(joined, has_presence);
                 }
             }
             set::Effect::Show { id, state } => {

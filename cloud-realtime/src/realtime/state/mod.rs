@@ -292,7 +292,7 @@ impl Live {
         if let Heard::Message(id) = heard
             && let Some(shared) = self.handles.get(&id)
         {
-            // Whatever the message itself caused is told before it: none of that is about messages.
+            // Whatever the message itself caused is told after it, in the same turn: none of that is about messages.
             shared.listeners.hear(envelope);
         }
     }

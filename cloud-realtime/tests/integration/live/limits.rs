@@ -127,3 +127,49 @@ async fn r14_a_close_over_credentials_is_not_answered_at_once_whoever_is_impatie
         assert!(told.elapsed() >= Duration::from_secs(5), "{:?}", told.elapsed());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_limit_counts_that_the_server_told_just_before_it_closed_while_the_client_was_writing() {
+    let (builder, mut network) = builder();
+    let realtime = builder.open();
+    let (room, mut events) = open(&realtime, ROOM).await;
+    let mut server = Server::accept(&mut network).await;
+    let join = server.join().await;
+    until_live(&mut events).await;
+    let (_two, _) = open(&realtime, "realtime:two").await;
+    let second = server.expect("phx_join").await;
+    let push = room.send(Push::json("n", &json!({})).unwrap());
+    let close = async {
+        for n in 0..40 {
+            server.say(json!([join.0, null, ROOM, "n", n])).await;
+        }
+        let reason = json!({"reason": "ClientJoinRateLimitReached: Too many joins per second"});
+        server.reply(&second, "error", reason).await;
+        server.peer.close(CloseReason::new(1001, "")).await;
+    };
+    let ((), _) = tokio::join!(close, push);
+    realtime.watch_status().until(|status| status.connection == ConnectionState::Backoff).await.unwrap();
+    let told = now();
+    network.next_attempt().await.unwrap();
+    assert!(told.elapsed() >= Duration::from_secs(29), "{:?}", told.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_reason_says_nothing_about_the_end_of_a_socket_long_after_it() {
+    let (builder, mut network) = builder();
+    let realtime = builder.open();
+    let (_room, mut events) = open(&realtime, ROOM).await;
+    let mut server = Server::accept(&mut network).await;
+    let join = server.join().await;
+    until_live(&mut events).await;
+    let system = json!({"extension": "system", "status": "error", "message": "Too many messages per second"});
+    server.say(json!([join.0, null, ROOM, "system", system])).await;
+    // The channel stays open, and its connection is lost much later.
+    let said = tokio::time::timeout(Duration::from_secs(60), server.next()).await;
+    assert!(said.is_err(), "nothing but heartbeats, which are answered: {said:?}");
+    server.peer.close(CloseReason::new(1001, "")).await;
+    let lost = now();
+    let mut server = Server::accept(&mut network).await;
+    server.join().await;
+    assert!(lost.elapsed() < HALF_A_MINUTE, "{:?}", lost.elapsed());
+}

@@ -1,6 +1,7 @@
 //! The live connection by its public API: paused time, a server whose every frame the test decides.
 
 mod feed;
+mod flood;
 mod fragments;
 mod host;
 mod limits;

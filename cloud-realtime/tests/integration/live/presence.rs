@@ -224,3 +224,41 @@ async fn without_presence_asked_for_what_the_server_tells_of_it_is_not_kept() {
     assert!(matches!(late.try_next(), Some(ChannelEvent::Live)));
     assert!(late.try_next().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn r11_what_is_configured_while_a_join_is_on_its_way_changes_nothing_of_who_is_there() {
+    let (builder, mut network) = builder();
+    let realtime = builder.open();
+    let (room, mut events) = room(&realtime, JoinConfig::new()).await;
+    let mut server = Server::accept(&mut network).await;
+    let join = server.expect("phx_join").await;
+    room.configure(JoinConfig::new(), cloud_realtime::channel::Rejoin::Later).await.unwrap();
+    server.reply(&join, "ok", json!({})).await;
+    server.say(json!([join.0, null, ROOM, "presence_state", one("R1")])).await;
+    until_live(&mut events).await;
+    message(&mut events).await;
+    let mut late = Members::<Value>::of(&room);
+    while !matches!(tokio::time::timeout(LONG, late.next()).await.unwrap().unwrap(), PresenceEvent::Synced) {}
+    assert_eq!(late.roster().members().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_listens_to_a_channel_that_was_left_is_told_of_nothing_but_the_end() {
+    let (builder, mut network) = builder();
+    let realtime = builder.open();
+    let (room, mut events) = room(&realtime, JoinConfig::new()).await;
+    let kept = room.clone();
+    let serve = async {
+        let mut server = Server::accept(&mut network).await;
+        server.join().await;
+        until_live(&mut events).await;
+        server
+    };
+    let mut server = serve.await;
+    let answer = async {
+        let leave = server.expect("phx_leave").await;
+        server.reply(&leave, "ok", json!({})).await;
+    };
+    tokio::join!(room.leave(), answer);
+    assert!(kept.events().next().await.is_none());
+}
