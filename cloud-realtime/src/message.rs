@@ -61,6 +61,13 @@ impl Push {
         self
     }
 
+    pub(crate) fn size_bytes(&self) -> usize {
+        match &self.body {
+            Body::Plain { content, .. } => content.size_bytes(),
+            Body::Broadcast(broadcast) => broadcast.content.size_bytes(),
+        }
+    }
+
     pub(crate) fn into_envelope(self, topic: String) -> Envelope<'static> {
         match self.body {
             Body::Plain { event, content } => Envelope::new(topic, event, content),

@@ -101,7 +101,7 @@ impl Channel {
     }
 
     /// Sends `push` and waits for its answer, whatever its status. Before the channel is joined it waits in a queue of
-    /// 100, within the push's own limit of time.
+    /// 100 pushes or 8 MiB, within the push's own limit of time.
     ///
     /// # Errors
     ///

@@ -253,7 +253,7 @@ impl<'a> Content<'a> {
         }
     }
 
-    fn size_bytes(&self) -> usize {
+    pub(crate) fn size_bytes(&self) -> usize {
         match self {
             Self::Json(raw) => raw.get().len(),
             Self::Binary(bytes) => bytes.len(),

@@ -3,7 +3,7 @@
 //! Answers are matched by ref alone, since they come in any order. Every push has a limit of time from the moment it was
 //! asked for; one that has not been sent by then never is. Joins are not pushes: they are never queued.
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -20,6 +20,8 @@ use crate::{
 
 /// Pushes that wait for one channel to be joined.
 pub(crate) const MAX_QUEUED: usize = 100;
+/// Bytes of payload that wait there.
+const MAX_QUEUED_BYTES: usize = 8 * 1024 * 1024;
 /// Pushes of all channels that wait for an answer.
 const MAX_UNANSWERED: usize = 16_384;
 
@@ -92,7 +94,7 @@ impl ChannelSet {
         };
         if let Phase::Joined { .. } = core.phase {
             self.dispatch(id, queued, now, out);
-        } else if core.queue.len() >= MAX_QUEUED {
+        } else if core.queue.len() >= MAX_QUEUED || !fits(&core.queue, &queued) {
             out.push(fail(push, PUSH_OVERFLOW));
         } else {
             core.queue.push_back(queued);
@@ -168,6 +170,12 @@ impl ChannelSet {
             out.push(fail(push, if place.sent.is_some() { PUSH_TIMEOUT } else { PUSH_EXPIRED }));
         }
     }
+}
+
+/// Whether the bytes of one more have room beside those that wait.
+fn fits(queue: &VecDeque<Queued>, more: &Queued) -> bool {
+    let waiting: usize = queue.iter().map(|queued| queued.message.size_bytes()).sum();
+    queue.is_empty() || waiting + more.message.size_bytes() <= MAX_QUEUED_BYTES
 }
 
 fn fail(push: u64, code: ErrorCode) -> Effect {

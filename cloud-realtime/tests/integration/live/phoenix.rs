@@ -92,6 +92,10 @@ async fn a_push_has_a_limit_of_time_and_the_queue_one_of_length() {
         tokio::join!(futures::future::join_all(waiting), room.push(Push::json("n", &100).unwrap()));
     assert!(waiting.into_iter().all(|result| code(result) == Some(PUSH_EXPIRED)));
     assert_eq!(code(overflow), Some(PUSH_OVERFLOW));
+    let large = || room.push(Push::binary("n", vec![0; 3 * 1024 * 1024]));
+    let (first, second, third) = tokio::join!(large(), large(), large());
+    let codes = [first, second, third].map(code);
+    assert_eq!(codes, [Some(PUSH_EXPIRED), Some(PUSH_EXPIRED), Some(PUSH_OVERFLOW)], "8 MiB may wait");
 
     // The first attempts were given up meanwhile.
     let (mut server, join) = loop {
