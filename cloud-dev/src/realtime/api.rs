@@ -4,7 +4,7 @@
 //! a batch that is not said.
 //! Wire source: Supabase Realtime `BroadcastController`, "Broadcast using the REST API".
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use axum::{
     body::Bytes,
@@ -12,7 +12,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 
@@ -34,6 +37,9 @@ pub(crate) const SINGLE: [&str; 2] =
 
 /// Largest body that is read.
 const MAX_BODY_BYTES: usize = 16 << 20;
+
+/// Most messages of one batch.
+const MAX_MESSAGES: usize = 1_000;
 
 /// What is answered instead of 202.
 struct Refusal {
@@ -90,6 +96,36 @@ impl Message {
     }
 }
 
+/// The messages of a batch as they came, and of those that are too many only the first.
+struct Listed<'b>(Vec<&'b RawValue>);
+
+impl<'de> Deserialize<'de> for Listed<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Listed<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut messages = Vec::new();
+                while messages.len() <= MAX_MESSAGES
+                    && let Some(message) = list.next_element()?
+                {
+                    messages.push(message);
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Listed(messages))
+            }
+        }
+
+        from.deserialize_seq(List)
+    }
+}
+
 const BLANK: &str = "can't be blank";
 const INVALID: &str = "is invalid";
 const TOO_LARGE: &str = "Payload size exceeds tenant limit";
@@ -110,9 +146,12 @@ async fn send_batch(cloud: &Cloud, headers: &HeaderMap, body: axum::body::Body) 
     let body = gateway::read(body, MAX_BODY_BYTES).await.ok_or_else(|| invalid("messages", "is too large"))?;
     let batch = serde_json::from_slice(&body).map_err(|_| refuse(StatusCode::BAD_REQUEST, "Bad Request"))?;
     let Batch { messages: Some(messages) } = batch else { return Err(invalid("messages", BLANK)) };
-    let messages: Vec<&RawValue> = serde_json::from_str(messages.get()).map_err(|_| invalid("messages", INVALID))?;
+    let Listed(messages) = serde_json::from_str(messages.get()).map_err(|_| invalid("messages", INVALID))?;
     if messages.is_empty() {
         return Err(invalid("messages", BLANK));
+    }
+    if messages.len() > MAX_MESSAGES {
+        return Err(invalid("messages", &format!("should have at most {MAX_MESSAGES} item(s)")));
     }
     let limit = cloud.realtime.options.max_payload_bytes;
     let messages: Vec<_> = messages.into_iter().map(|raw| Message::read(raw, limit)).collect();

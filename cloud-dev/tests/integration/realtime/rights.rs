@@ -170,6 +170,7 @@ async fn http_sends_a_batch_or_one_message() {
         (json!(7), json!(["is invalid"])),
         (json!([]), blank.clone()),
         (json!(null), blank.clone()),
+        (json!(vec![7; 1_001]), json!(["should have at most 1000 item(s)"])),
         (json!([{ "topic": "r" }]), json!([{ "event": blank, "payload": blank }])),
         (
             json!([{ "topic": 1, "event": "e", "payload": [], "private": "x" }]),
