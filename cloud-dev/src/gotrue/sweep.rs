@@ -1,4 +1,4 @@
-//! Forgetting what was begun and never ended: sign-ins, codes, challenges, the tokens of long ago.
+//! Forgetting what was begun and never ended: sign-ins, challenges, the tokens of long ago.
 //!
 //! Each is called where its rows are written, in the same transaction, and costs a look at an index. A row stays a day
 //! after nobody can use it any more, so that who is late hears that, and not that there never was such a thing; when
@@ -12,8 +12,12 @@ use super::call::Tx;
 /// How long a row stays that nobody can use.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// Most rows of a table that anybody can fill.
-pub(crate) const MOST: i64 = 5_000;
+/// Most sign-ins that are kept. Anybody may begin one, and nobody is known by then, so who begins very many pushes out
+/// the sign-ins of others; each counts, whether it ended or not.
+pub(crate) const FLOWS: i64 = 5_000;
+
+/// Most challenges of one factor.
+pub(crate) const CHALLENGES: i64 = 100;
 
 /// Most refresh tokens of one session, the spent ones included: how far back a theft is noticed.
 pub(crate) const GENERATIONS: i64 = 1_000;
@@ -24,20 +28,17 @@ pub(crate) fn flows(tx: &Tx<'_>) -> rusqlite::Result<usize> {
     let used = tx.settings().code_lifetime + tx.settings().flow_lifetime;
     tx.conn
         .prepare_cached("DELETE FROM auth_flow_states WHERE created_at < ?1 OR serial <= last_insert_rowid() - ?2")?
-        .execute([before(tx, used), MOST])
+        .execute([before(tx, used), FLOWS])
 }
 
-/// Forgets challenges; to be called after one was inserted.
-pub(crate) fn challenges(tx: &Tx<'_>, lifetime: Duration) -> rusqlite::Result<usize> {
+/// Forgets challenges that are old, and the oldest of a factor; to be called after one was inserted.
+pub(crate) fn challenges(tx: &Tx<'_>, factor: &str, lifetime: Duration) -> rusqlite::Result<usize> {
     tx.conn
-        .prepare_cached("DELETE FROM auth_challenges WHERE created_at < ?1 OR rowid <= last_insert_rowid() - ?2")?
-        .execute([before(tx, lifetime), MOST])
-}
-
-/// Forgets codes, and when they were sent. A person has at most one of each kind.
-pub(crate) fn codes(tx: &Tx<'_>) -> rusqlite::Result<usize> {
-    let used = tx.settings().code_lifetime.max(tx.settings().email_interval);
-    tx.conn.prepare_cached("DELETE FROM auth_one_time_tokens WHERE sent_at < ?1")?.execute([before(tx, used)])
+        .prepare_cached(
+            "DELETE FROM auth_challenges WHERE created_at < ?1 OR factor_id = ?2 AND rowid <=
+                 (SELECT rowid FROM auth_challenges WHERE factor_id = ?2 ORDER BY rowid DESC LIMIT 1 OFFSET ?3)",
+        )?
+        .execute((before(tx, lifetime), factor, CHALLENGES))
 }
 
 /// Forgets the oldest spent tokens of a session; the current one and its predecessors stay.
@@ -124,7 +125,7 @@ mod tests {
         for _ in 0..10_000 {
             accounts.begin();
         }
-        assert_eq!(accounts.rows("auth_flow_states"), MOST);
+        assert_eq!(accounts.rows("auth_flow_states"), FLOWS);
         let first = accounts.begin();
         accounts.now += DAY;
         accounts.begin();
@@ -138,30 +139,34 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_unanswered_challenges_leave_a_bounded_table() {
+    fn thousands_of_unanswered_challenges_of_one_factor_leave_few_and_those_of_another_alone() {
         let mut accounts = Accounts::new();
-        for _ in 0..10_000 {
+        let other = "INSERT INTO auth_factors (id, user_id, friendly_name, secret, enrolled_at) VALUES ('g', 'ada', 'g', '', 0)";
+        accounts.conn.execute_batch(other).unwrap();
+        let untouched = verify::begin(&accounts.tx(), "g").unwrap();
+        for _ in 0..FLOWS + 1_000 {
             verify::begin(&accounts.tx(), "f").unwrap();
         }
-        assert_eq!(accounts.rows("auth_challenges"), MOST);
+        assert_eq!(accounts.rows("auth_challenges"), CHALLENGES + 1);
+        let kept = "SELECT count(*) FROM auth_challenges WHERE id = ?1";
+        assert_eq!(accounts.conn.query_row(kept, [untouched], |row| row.get::<_, i64>(0)).unwrap(), 1);
         accounts.now += 2 * DAY;
         verify::begin(&accounts.tx(), "f").unwrap();
         assert_eq!(accounts.rows("auth_challenges"), 1);
     }
 
     #[test]
-    fn codes_that_nobody_used_are_forgotten_and_the_new_one_stays() {
+    fn when_a_mail_was_sent_stays_known_however_long_ago_and_each_kind_is_one_row() {
         let mut accounts = Accounts::new();
         let draft = |kind| Draft { kind, name: "recovery", to: "ada@example.com", redirect_to: "", pkce: false };
         for kind in [Kind::Recovery, Kind::Confirmation] {
             code::send(&accounts.tx(), "ada", &draft(kind)).unwrap();
         }
-        accounts.now += DAY;
-        code::send(&accounts.tx(), "ada", &draft(Kind::Recovery)).unwrap();
+        accounts.now += 100 * DAY;
+        for _ in 0..3 {
+            code::send(&accounts.tx(), "ada", &draft(Kind::Recovery)).unwrap();
+        }
         assert_eq!(accounts.rows("auth_one_time_tokens"), 2);
-        accounts.now += 2 * DAY;
-        code::send(&accounts.tx(), "ada", &draft(Kind::Recovery)).unwrap();
-        assert_eq!(accounts.rows("auth_one_time_tokens"), 1);
     }
 
     #[test]

@@ -44,7 +44,6 @@ pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
              PRIMARY KEY (user_id, kind)
          ) STRICT;
          CREATE INDEX IF NOT EXISTS auth_one_time_tokens_hash ON auth_one_time_tokens (hash);
-         CREATE INDEX IF NOT EXISTS auth_one_time_tokens_age ON auth_one_time_tokens (sent_at);
          CREATE TABLE IF NOT EXISTS auth_flow_states (
              serial INTEGER PRIMARY KEY AUTOINCREMENT,
              id TEXT NOT NULL UNIQUE,
@@ -103,6 +102,7 @@ pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
              verified INTEGER NOT NULL DEFAULT 0,
              created_at INTEGER NOT NULL
          ) STRICT;
-         CREATE INDEX IF NOT EXISTS auth_challenges_age ON auth_challenges (created_at);",
+         CREATE INDEX IF NOT EXISTS auth_challenges_age ON auth_challenges (created_at);
+         CREATE INDEX IF NOT EXISTS auth_challenges_factor ON auth_challenges (factor_id);",
     )
 }

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha224};
 
 use super::Letter;
 use crate::{
-    gotrue::{account::User, call::Tx, error::AuthError, pkce, sweep},
+    gotrue::{account::User, call::Tx, error::AuthError, pkce},
     keys,
 };
 
@@ -80,7 +80,6 @@ pub(crate) fn send(tx: &Tx<'_>, user_id: &str, draft: &Draft<'_>) -> Result<(), 
          ON CONFLICT (user_id, kind) DO UPDATE SET hash = :hash, sent_at = :now",
         named_params! { ":user": user_id, ":kind": draft.kind.name(), ":hash": token_hash, ":now": tx.now },
     )?;
-    sweep::codes(tx)?;
     let link = (draft.kind != Kind::Reauthentication).then(|| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("token", &token_hash).append_pair("type", draft.name);

@@ -50,7 +50,7 @@ pub(crate) fn begin(tx: &Tx<'_>, factor: &str) -> rusqlite::Result<String> {
         "INSERT INTO auth_challenges (id, factor_id, created_at) VALUES (?1, ?2, ?3)",
         (&challenge, factor, tx.now),
     )?;
-    sweep::challenges(tx, CHALLENGE_LIFETIME)?;
+    sweep::challenges(tx, factor, CHALLENGE_LIFETIME)?;
     Ok(challenge)
 }
 
