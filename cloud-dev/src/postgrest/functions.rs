@@ -14,7 +14,7 @@ use super::{
     error::ApiError,
     json::Json,
     scan::{Key, Step},
-    text_search::{Configuration, Form, Search},
+    text_search::{Configuration, Form, Recent, Search},
     value,
 };
 use crate::core::schema::PgType;
@@ -63,17 +63,20 @@ pub(crate) fn register(conn: &Connection) -> rusqlite::Result<()> {
         ))
     })?;
     // (document, is it JSON, form of the query, configuration, query)
-    conn.create_scalar_function("pg_search", 5, FLAGS, |ctx| {
+    let recent = Recent::default();
+    conn.create_scalar_function("pg_search", 5, FLAGS, move |ctx| {
         let search = ctx.get_or_create_aux(4, |query| -> Result<Search, Box<dyn std::error::Error + Send + Sync>> {
             let unknown = "unknown form of a search";
             let form = Form::of(&ctx.get::<String>(2)?).ok_or(unknown)?;
             let configuration = Configuration::named(Some(&ctx.get::<String>(3)?)).map_err(|error| error.message)?;
             Ok(Search::read(form, configuration, query.as_str()?).map_err(|error| error.message)?)
         })?;
-        if ctx.get::<bool>(1)? {
-            return Ok(json(ctx, 0)?.map(|document| search.matches(document.texts())));
-        }
-        Ok(text(ctx, 0)?.map(|text| search.matches([text.as_str()])))
+        let (Some(stored), is_json) = (text(ctx, 0)?, ctx.get::<bool>(1)?) else { return Ok(None) };
+        let found = recent.matches(&search, is_json, stored, |stored| match is_json {
+            true => Ok(search.document(parsed(stored)?.texts())),
+            false => Ok(search.document([stored])),
+        });
+        found.map(Some)
     })?;
     // (value, type it has, type wanted)
     conn.create_scalar_function("pg_cast", 3, FLAGS, |ctx| {
@@ -123,9 +126,11 @@ fn text(ctx: &Context<'_>, index: usize) -> rusqlite::Result<Option<String>> {
 }
 
 fn json(ctx: &Context<'_>, index: usize) -> rusqlite::Result<Option<Json>> {
-    text(ctx, index)?
-        .map(|text| Json::parse(&text).map_err(|_| user_error(&ApiError::bad_value("json", &text))))
-        .transpose()
+    text(ctx, index)?.map(|text| parsed(&text)).transpose()
+}
+
+fn parsed(text: &str) -> rusqlite::Result<Json> {
+    Json::parse(text).map_err(|_| user_error(&ApiError::bad_value("json", text)))
 }
 
 /// The text that PostgreSQL's output function gives for a stored value.

@@ -6,13 +6,15 @@
 //! English. [`phrase`] tells where a part of a query matches. All of it is pure; the SQL function `pg_search` calls it.
 //!
 //! Not here: configurations of other languages, thesauri and other dictionaries (42704 for their names), ranking, and
-//! columns of type `tsvector`, which no table has. Weights are read; as a text has none, `a:B` matches nothing and `a:D`
-//! what `a` does, as in PostgreSQL. Nesting beyond [`query::MAX_DEPTH`] is refused. What PostgreSQL skips to the end of a
+//! columns of type `tsvector`, which no table has; the last text is kept as [`Document`] instead, see [`recent`]. Weights are read; as a text has none, `a:B` matches nothing and `a:D`
+//! what `a` does, as in PostgreSQL. Refused is nesting beyond [`query::MAX_DEPTH`] (54001), and more than
+//! [`query::MAX_LEXEMES`] lexemes (54000), of which PostgreSQL takes as many as fit into a gigabyte. What PostgreSQL skips to the end of a
 //! text because of a tag that ends in a backslash is searched here.
 //! Source: PostgreSQL 15, "Full Text Search"; the answers of `ts_parse`, `to_tsvector` and `to_tsquery`.
 
 mod phrase;
 mod query;
+mod recent;
 mod shape;
 mod standard;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod token;
 mod vector;
 mod web;
 
+pub(crate) use self::recent::Recent;
 use self::{
     query::{Node, Operator, Piece},
     vector::Vector,
@@ -101,6 +104,13 @@ impl BadSearch {
     }
 }
 
+/// A text, ready to be searched.
+#[derive(Debug)]
+pub(crate) struct Document {
+    configuration: Configuration,
+    vector: Vector,
+}
+
 /// A query, ready to be held against texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Search {
@@ -114,7 +124,8 @@ impl Search {
     ///
     /// # Errors
     ///
-    /// What PostgreSQL says about it, in the form of [`Form::Operators`]; the other forms take any text.
+    /// What PostgreSQL says about it, in the form of [`Form::Operators`]; the other forms take any text that is not too
+    /// long.
     pub(crate) fn read(form: Form, configuration: Configuration, text: &str) -> Result<Self, BadSearch> {
         let root = match form {
             Form::Operators => standard::read(configuration, text)?,
@@ -122,11 +133,19 @@ impl Search {
             Form::Phrase => Piece::of_text(configuration, text, Operator::Followed(1)),
             Form::Web => web::read(configuration, text),
         };
+        if root.node.as_ref().is_some_and(|node| node.lexemes() > query::MAX_LEXEMES) {
+            return Err(BadSearch::new("54000", "tsquery is too large"));
+        }
         Ok(Self { configuration, root: root.node })
     }
 
-    /// Whether a document, made of `texts` one after the other, matches.
-    pub(crate) fn matches<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> bool {
-        self.root.as_ref().is_some_and(|root| root.matches(&Vector::of(self.configuration, texts)))
+    /// The document made of `texts` one after the other, as this query reads it.
+    pub(crate) fn document<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Document {
+        Document { configuration: self.configuration, vector: Vector::of(self.configuration, texts) }
+    }
+
+    /// Whether a document matches.
+    pub(crate) fn matches(&self, document: &Document) -> bool {
+        self.root.as_ref().is_some_and(|root| root.matches(&document.vector))
     }
 }

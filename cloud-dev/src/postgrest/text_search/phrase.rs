@@ -94,11 +94,20 @@ impl Places {
     }
 }
 
-fn union(mut left: Vec<u32>, right: &[u32]) -> Vec<u32> {
-    left.extend(right);
-    left.sort_unstable();
-    left.dedup();
-    left
+/// Both lists in order, each place once.
+fn union(left: Vec<u32>, right: &[u32]) -> Vec<u32> {
+    let mut all = Vec::with_capacity(left.len() + right.len());
+    let mut right = right.iter().copied().peekable();
+    for end in left {
+        while let Some(before) = right.next_if(|other| *other <= end) {
+            if before < end {
+                all.push(before);
+            }
+        }
+        all.push(end);
+    }
+    all.extend(right);
+    all
 }
 
 fn common(mut left: Vec<u32>, right: &[u32]) -> Vec<u32> {
@@ -109,4 +118,17 @@ fn common(mut left: Vec<u32>, right: &[u32]) -> Vec<u32> {
 fn without(mut left: Vec<u32>, right: &[u32]) -> Vec<u32> {
     left.retain(|end| right.binary_search(end).is_err());
     left
+}
+
+#[cfg(test)]
+proptest::proptest! {
+    #[test]
+    fn a_union_has_each_place_of_both_once_and_in_order(
+        left in proptest::collection::btree_set(0_u32..40, 0..20),
+        right in proptest::collection::btree_set(0_u32..40, 0..20),
+    ) {
+        let right_list: Vec<u32> = right.iter().copied().collect();
+        let wanted: Vec<u32> = left.union(&right).copied().collect();
+        proptest::prop_assert_eq!(union(left.into_iter().collect(), &right_list), wanted);
+    }
 }

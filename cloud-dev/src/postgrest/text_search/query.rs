@@ -12,6 +12,9 @@ use super::{
 /// Parentheses and negations inside of one another beyond this are refused.
 pub(super) const MAX_DEPTH: usize = 100;
 
+/// Lexemes of one query beyond this are refused: each is looked up in each text.
+pub(super) const MAX_LEXEMES: usize = 1_000;
+
 /// What is looked for. Lists have two elements or more, and mean the same as if nested to the left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Node {
@@ -152,6 +155,16 @@ impl Node {
                 Self::Followed(first, rest)
             }
             first => Self::Followed(Box::new(first), vec![(distance, other)]),
+        }
+    }
+
+    /// How many lexemes it looks for.
+    pub(super) fn lexemes(&self) -> usize {
+        match self {
+            Self::Lexeme { .. } => 1,
+            Self::Not(node) => node.lexemes(),
+            Self::And(nodes) | Self::Or(nodes) => nodes.iter().map(Self::lexemes).sum(),
+            Self::Followed(first, rest) => first.lexemes() + rest.iter().map(|(_, node)| node.lexemes()).sum::<usize>(),
         }
     }
 

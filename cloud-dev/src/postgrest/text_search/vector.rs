@@ -110,10 +110,17 @@ impl Vector {
         if !is_prefix {
             return self.places.get(lexeme).cloned().unwrap_or_default();
         }
-        let mut places: Vec<u32> = self.beginning_with(lexeme).flatten().copied().collect();
-        places.sort_unstable();
-        places.dedup();
-        places
+        // One bit for each place there can be: a short prefix may begin a large part of a long text.
+        let mut found = [0_u64; LAST_PLACE as usize / 64 + 1];
+        for place in self.beginning_with(lexeme).flatten() {
+            if let Some(bits) = found.get_mut(*place as usize / 64) {
+                *bits |= 1 << (place % 64);
+            }
+        }
+        let words = (0_u32..).zip(found).filter(|(_, bits)| *bits != 0);
+        words
+            .flat_map(|(word, bits)| (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit))
+            .collect()
     }
 
     pub(super) fn has(&self, lexeme: &str, is_prefix: bool) -> bool {
