@@ -25,6 +25,9 @@ const MAX_OBJECT_BYTES: u64 = 50 << 20;
 /// How long a resumable upload may take.
 const UPLOAD_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
+/// How long a request to the tables may keep the database, as the hosted service has it for people.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
+
 /// Entry point: [`CloudDev::builder`].
 #[derive(Debug)]
 #[non_exhaustive]
@@ -54,6 +57,7 @@ impl CloudDev {
                 max_object_bytes: MAX_OBJECT_BYTES,
                 upload_chunk_bytes: None,
                 upload_lifetime: UPLOAD_LIFETIME,
+                statement_timeout: STATEMENT_TIMEOUT,
             },
             auth: AuthSettings::default(),
         }
@@ -265,6 +269,12 @@ impl Builder {
     /// How long a resumable upload may take. Default: 24 h.
     pub fn upload_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.upload_lifetime = lifetime;
+        self
+    }
+
+    /// How long a request to the tables may keep the database; it fails with 57014 then. Default: 8 s.
+    pub fn statement_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.statement_timeout = timeout;
         self
     }
 

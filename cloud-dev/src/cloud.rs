@@ -45,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) max_object_bytes: u64,
     pub(crate) upload_chunk_bytes: Option<u64>,
     pub(crate) upload_lifetime: Duration,
+    pub(crate) statement_timeout: Duration,
 }
 
 /// What a data directory holds.

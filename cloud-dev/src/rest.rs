@@ -55,7 +55,8 @@ pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) ->
             headers: parts.headers,
             body,
         };
-        cloud.db.call(move |conn| postgrest::handle(conn, &identity, request)).await
+        let limit = cloud.settings.statement_timeout;
+        cloud.db.call_within(limit, move |conn| postgrest::handle(conn, &identity, request)).await
     };
     let mut response = Response::new(answer.body.into());
     *response.status_mut() = answer.status;

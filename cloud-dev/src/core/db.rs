@@ -15,10 +15,10 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, functions::FunctionFlags};
@@ -37,6 +37,9 @@ const FILE: &str = "cloud.sqlite3";
 
 /// The lock beside it, so that two servers never share one directory.
 const LOCK: &str = "cloud.lock";
+
+/// Instructions of SQLite's machine between two looks at the deadline.
+const STRIDE: i32 = 1_000;
 
 /// How long to wait for a lock: a cloud that was just dropped may still be letting go.
 const LOCK_WAIT: Duration = Duration::from_millis(400);
@@ -64,6 +67,46 @@ struct Owner {
     thread: Mutex<Option<JoinHandle<()>>>,
     ended: watch::Receiver<()>,
     listener: Arc<Mutex<Option<Listener>>>,
+    deadline: Deadline,
+}
+
+/// When the job under way has had its time; nothing is measured between jobs.
+#[derive(Clone, Debug)]
+struct Deadline {
+    began: Instant,
+    /// Milliseconds after `began`; `u64::MAX` is never.
+    over: Arc<AtomicU64>,
+}
+
+impl Deadline {
+    fn new() -> Self {
+        Self { began: Instant::now(), over: Arc::new(AtomicU64::new(u64::MAX)) }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn is_over(&self) -> bool {
+        let over = self.over.load(Ordering::Relaxed);
+        over != u64::MAX && self.millis() >= over
+    }
+
+    /// Runs `work`, in which statements end with `SQLITE_INTERRUPT` once `limit` is over.
+    fn within<T>(&self, limit: Duration, work: impl FnOnce() -> T) -> T {
+        struct Lifted<'d>(&'d AtomicU64);
+
+        impl Drop for Lifted<'_> {
+            fn drop(&mut self) {
+                self.0.store(u64::MAX, Ordering::Relaxed);
+            }
+        }
+
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.over.store(self.millis().saturating_add(limit), Ordering::Relaxed);
+        let _lifted = Lifted(&self.over);
+        work()
+    }
 }
 
 impl fmt::Debug for Db {
@@ -75,7 +118,7 @@ impl fmt::Debug for Db {
 impl Db {
     /// Opens the database in `directory` (created if absent), or a fresh one in memory.
     pub(crate) fn open(directory: Option<&Path>) -> Result<Self, OpenError> {
-        let (connection, lock) = match directory {
+        let (mut connection, lock) = match directory {
             None => (Connection::open_in_memory()?, None),
             Some(directory) => {
                 let lock = lock(directory)?;
@@ -89,6 +132,10 @@ impl Db {
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.set_prepared_statement_cache_capacity(128);
         register(&connection)?;
+        let deadline = Deadline::new();
+        let measured = deadline.clone();
+        // Whether it tells of failures depends on the version of the driver; a connection of one's own has none.
+        let _ = connection.progress_handler(STRIDE, Some(move || measured.is_over()));
 
         let (jobs, mut waiting) = mpsc::channel::<Job>(QUEUE);
         let (ended, ends) = watch::channel(());
@@ -107,7 +154,7 @@ impl Db {
                 }
             })
             .map_err(OpenError::Directory)?;
-        let owner = Owner { jobs: Some(jobs), thread: Mutex::new(Some(thread)), ended: ends, listener };
+        let owner = Owner { jobs: Some(jobs), thread: Mutex::new(Some(thread)), ended: ends, listener, deadline };
         Ok(Self { owner: Arc::new(owner) })
     }
 
@@ -163,6 +210,19 @@ impl Db {
             Ok(value) => value,
             Err(panic) => resume_unwind(panic),
         }
+    }
+}
+
+impl Db {
+    /// As [`call`](Self::call), but what `work` asks of the connection is broken off with `SQLITE_INTERRUPT` once the work
+    /// took longer than `limit`.
+    pub(crate) async fn call_within<T, F>(&self, limit: Duration, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> T + Send + 'static,
+    {
+        let deadline = self.owner.deadline.clone();
+        self.call(move |connection| deadline.within(limit, || work(connection))).await
     }
 }
 
@@ -290,6 +350,29 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(distinct, 5000);
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_takes_too_long_is_broken_off_and_the_next_job_has_its_own_time() {
+        let db = Db::open(None).unwrap();
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+        let limit = Duration::from_millis(20);
+        let broken = db
+            .call_within(limit, |conn| {
+                let transaction = conn.transaction()?;
+                transaction.execute_batch("CREATE TABLE t (x)")?;
+                transaction.query_row(endless, [], |row| row.get::<_, i64>(0))
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(broken.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+        let long =
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT max(i) FROM n";
+        let after = db.call(move |conn| conn.query_row(long, [], |row| row.get::<_, i64>(0))).await.unwrap();
+        assert_eq!(after, 200_000, "who has no limit is not broken off");
+        let tables = "SELECT count(*) FROM sqlite_schema";
+        let left: i64 = db.call(move |conn| conn.query_row(tables, [], |row| row.get(0))).await.unwrap();
+        assert_eq!(left, 0, "and nothing of the broken one stays");
     }
 
     #[tokio::test]

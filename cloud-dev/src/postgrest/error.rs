@@ -44,6 +44,8 @@ impl ApiError {
             "42501" => StatusCode::FORBIDDEN,
             "42883" | "42P01" => StatusCode::NOT_FOUND,
             "21000" | "XX000" => StatusCode::INTERNAL_SERVER_ERROR,
+            // Too much asked of the database, or stopped by it.
+            code if code.starts_with("54") || code.starts_with("57") => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, code, message)
@@ -154,6 +156,9 @@ impl From<rusqlite::Error> for ApiError {
     /// A failure of the store that no check foresaw; its text is SQLite's, so it is not sent out.
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ffi::ErrorCode;
+        if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
+            return Self::database("57014", "canceling statement due to statement timeout");
+        }
         tracing::error!(error = %error, "the table API could not use its store");
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => {

@@ -70,3 +70,17 @@ fn bad_searches_are_refused_in_postgresqls_words() {
         assert_eq!(reply.body["message"], message, "{query}");
     }
 }
+
+#[test]
+fn what_asks_too_much_is_refused_as_postgrest_does() {
+    let mut cloud = searched();
+    let words = "w,".repeat(1_001);
+    let large = cloud.get(&format!("entities?name=plfts.{}", encoded(&words)));
+    assert_eq!((large.status, large.code()), (500, "54000"));
+    let _ = cloud.conn.progress_handler(1, Some(|| true));
+    let broken = cloud.get("entities?name=fts.cat");
+    assert_eq!(
+        (broken.status, broken.code(), broken.body["message"].as_str()),
+        (500, "57014", Some("canceling statement due to statement timeout"))
+    );
+}
