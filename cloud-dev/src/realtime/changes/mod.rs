@@ -36,8 +36,14 @@ use crate::{
 /// What is said once changes flow.
 pub(crate) const SUBSCRIBED: &str = "Subscribed to PostgreSQL";
 
+/// How refused parameters are answered, before the reason.
+const UNABLE: &str = "Unable to subscribe to changes with given parameters.";
+
 /// Ids stay below this, as the real service's do.
 const IDS: u64 = 1 << 27;
+
+/// Most things that one channel may listen to: each commit is held against all of them.
+const MAX_SUBSCRIPTIONS: usize = 100;
 
 /// One thing to listen to.
 #[derive(Clone, Debug)]
@@ -61,6 +67,10 @@ pub(crate) fn subscriptions(asked: &[Map<String, Value>]) -> (Vec<Value>, Result
             Value::Object(echo)
         })
         .collect();
+    if asked.len() > MAX_SUBSCRIPTIONS {
+        let reason = format!("{UNABLE} At most {MAX_SUBSCRIPTIONS} subscriptions are allowed for a channel.");
+        return (echoed, Err(reason));
+    }
     (echoed, asked.iter().map(subscription).collect())
 }
 
@@ -103,18 +113,17 @@ fn subscription(wanted: &Map<String, Value>) -> Result<Subscription, String> {
             elixir::inspect(&select)
         )
     };
-    let unable = "Unable to subscribe to changes with given parameters.";
     let found = match table {
         "*" => None,
         name => schema::find(TABLES, name),
     };
     if !matches!(schema, "public" | "*") || (table != "*" && found.is_none()) {
         let advice = "Please check Realtime is enabled for the given connect parameters:";
-        return Err(format!("{unable} {advice} {}", shown()));
+        return Err(format!("{UNABLE} {advice} {}", shown()));
     }
     let exception = |problem: String| {
         let advice = "An exception happened so please check your connect parameters:";
-        format!("{unable} {advice} {}. Exception: ERROR {problem}", shown())
+        format!("{UNABLE} {advice} {}. Exception: ERROR {problem}", shown())
     };
     let tables = found.map_or(TABLES, std::slice::from_ref).iter();
     let tables = tables.map(|table| Ok((table, Filter::of(table, &conditions).map_err(exception)?)));

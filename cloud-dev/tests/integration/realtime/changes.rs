@@ -237,6 +237,21 @@ async fn a_filter_on_all_tables_is_held_against_the_rows_of_each() {
     assert!(refused.as_str().unwrap().ends_with("invalid column for filter slug"), "{refused}");
 }
 
+#[tokio::test]
+async fn a_channel_listens_to_so_many_things_and_no_more() {
+    let caller = cloud(RealtimeOptions::default()).await;
+    let token = caller.token().await;
+    let mut client = Client::connect(&caller).await;
+    let wanted = json!({ "event": "DELETE", "schema": "public", "table": "workspaces" });
+    listen(&mut client, &token, json!(vec![wanted.clone(); 100])).await;
+    let reply = client.join("1", TOPIC, json!({ "config": { "postgres_changes": vec![wanted; 101] } })).await;
+    assert_eq!(reply["status"], "ok");
+    let told = [client.json().await, client.json().await];
+    let refused = "Unable to subscribe to changes with given parameters. \
+                   At most 100 subscriptions are allowed for a channel.";
+    assert!(told.contains(&system("error", refused)), "{told:?}");
+}
+
 /// A slug made of a text.
 fn uuid(text: &str) -> String {
     text.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_lowercase()
