@@ -222,7 +222,7 @@ fn payload(headers: &HeaderMap, body: Bytes) -> Option<Result<Body, serde_json::
 fn send(realtime: &Realtime, topic: &str, private: bool, broadcast: &UserBroadcast) {
     let room = Room { topic: format!("{}{topic}", room::REALTIME), private };
     let mut state = realtime.hub.state();
-    state.count_message(Instant::now(), &room);
+    state.count_message(Instant::now(), &room, None);
     match json_payload(broadcast) {
         Some(payload) => state.fan_out(&room, None, &Fanout::Text { event: "broadcast", payload: &payload }),
         None => state.fan_out(&room, None, &Fanout::User(broadcast)),

@@ -307,20 +307,21 @@ impl State {
         }
     }
 
-    /// Whether a message to `room` fits into the rate: it counts once, and once for each who gets it.
-    pub(crate) fn may_send(&mut self, now: Instant, room: &Room) -> bool {
-        let messages = 1 + self.members(room);
-        self.messages.allows(now, messages)
+    /// Counts a message to everybody in `room` but `except`, unless the rate is at its limit already; false then. The last
+    /// one may go beyond it, for a message is delivered to all or to none.
+    pub(crate) fn may_send(&mut self, now: Instant, room: &Room, except: Option<SocketId>) -> bool {
+        let is_over = self.message_rate(now).is_some_and(|(counted, limit)| counted >= limit);
+        if !is_over {
+            self.count_message(now, room, except);
+        }
+        !is_over
     }
 
-    /// Counts a message to `room` that was let through before.
-    pub(crate) fn count_message(&mut self, now: Instant, room: &Room) {
-        let messages = u32::try_from(1 + self.members(room)).unwrap_or(u32::MAX);
-        self.messages.count(now, messages);
-    }
-
-    fn members(&self, room: &Room) -> usize {
-        self.rooms.get(room).map_or(0, |members| members.here.len())
+    /// Counts a message that was let through: once, and once for each who gets it.
+    pub(crate) fn count_message(&mut self, now: Instant, room: &Room, except: Option<SocketId>) {
+        let here = self.rooms.get(room).map(|members| &members.here);
+        let receivers = here.map_or(0, |here| here.keys().filter(|socket| Some(**socket) != except).count());
+        self.messages.count(now, u32::try_from(1 + receivers).unwrap_or(u32::MAX));
     }
 
     /// Whether one more change of a table fits into the rate of messages.

@@ -36,11 +36,11 @@ impl Session {
             }
             return;
         }
-        if !state.may_send(Instant::now(), &room) {
+        let except = (!echo).then_some(self.id);
+        if !state.may_send(Instant::now(), &room, except) {
             drop(state);
             return self.shut(&message.topic, &message.join_ref, "Too many messages per second");
         }
-        let except = (!echo).then_some(self.id);
         match &message.payload {
             Payload::Json(payload) => state.fan_out(&room, except, &Fanout::Text { event: "broadcast", payload }),
             Payload::Broadcast(broadcast) => {
