@@ -30,6 +30,9 @@ const MAX_READ_BYTES: usize = 32 << 20;
 /// How a token travels as a subprotocol.
 const BEARER_PROTOCOL: &str = "base64url.bearer.phx.";
 
+/// Longer than any server runs.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// Answers a request for a socket.
 pub(crate) async fn upgrade(
     State(cloud): State<Arc<Cloud>>,
@@ -82,6 +85,11 @@ async fn refuse(cloud: &Cloud, status: StatusCode, text: &str) -> Response {
         response.headers_mut().remove(RETRY_AFTER); // the service gives no hint
     }
     response
+}
+
+/// When a time from `now` is over; a time that no clock can show is as good as never.
+pub(crate) fn after(now: Instant, time: Duration) -> Instant {
+    now.checked_add(time).unwrap_or(now + NEVER)
 }
 
 /// Waits, unless there is nothing to wait for.

@@ -60,7 +60,7 @@ impl Wanted {
     }
 }
 
-/// The token of a join or of an `access_token` event; `user_token` wins where both are real tokens.
+/// The token of a join; `user_token` wins where both are real tokens.
 pub(crate) fn access_token(payload: &Value) -> Option<String> {
     let text = |name: &str| payload[name].as_str().map(str::to_owned);
     let (access, user) = (text("access_token"), text("user_token"));

@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+/// The shortest time between two looks at a socket.
+pub(crate) const SHORTEST_CHECK: Duration = Duration::from_millis(50);
+
 /// What a person may do in a private channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -143,9 +146,9 @@ impl RealtimeOptions {
     }
 
     /// How often a socket is looked at that has left all its channels: it is cut then, without a close frame.
-    /// Default: every 10 min.
+    /// At least 50 ms; `Duration::MAX` is never. Default: every 10 min.
     pub fn channel_check(mut self, interval: Duration) -> Self {
-        self.channel_check = interval;
+        self.channel_check = interval.max(SHORTEST_CHECK);
         self
     }
 
@@ -196,8 +199,8 @@ impl RealtimeOptions {
         self
     }
 
-    /// Messages a second of all sockets together, each delivery counted; one more closes its channel, and changes of
-    /// the tables are skipped. Default: any.
+    /// Messages a second of all sockets together, each delivery counted; the last one may go beyond the limit. One more
+    /// closes its channel, and changes of the tables are skipped. Default: any.
     pub fn messages_per_second(mut self, messages: u32) -> Self {
         self.messages_per_second = messages;
         self

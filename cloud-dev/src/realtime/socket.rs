@@ -20,7 +20,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::{
     disturb::Fate,
-    door::pause,
+    door::{after, pause},
     hub::SocketId,
     outbox::{Outbox, Waiting},
     session::{Next, Session},
@@ -175,7 +175,7 @@ async fn read(
     let mut recheck = cloud.realtime.recheck.subscribe();
     let mut heard = Instant::now();
     loop {
-        let idle = heard + options.idle_limit;
+        let idle = after(heard, options.idle_limit);
         let next = tokio::select! {
             biased;
             frame = source.next() => {

@@ -64,8 +64,12 @@ impl Session {
             Err(Refusal { reason, closes }) => {
                 let response = json!({ "reason": reason }).to_string();
                 let penalty = self.realtime().options.join_penalty;
-                if self.realtime().options.joins_block {
+                // Nothing comes after the end of the socket, so a reply before it does not wait.
+                let blocks = self.realtime().options.joins_block;
+                if blocks {
                     pause(penalty).await;
+                }
+                if blocks || closes || penalty.is_zero() {
                     self.answer(message, message.join_ref.clone(), "error", &response);
                 } else {
                     self.answer_after(penalty, message, message.join_ref.clone(), "error", &response);

@@ -16,14 +16,17 @@ use tokio::time::Instant;
 use super::{
     Realtime, access,
     disturb::ReplyFate,
+    door::after,
     hub::{Channel, Hub, SocketId},
+    options::SHORTEST_CHECK,
     room,
     token::Token,
     wire::{self, Inbound, Outbound, Payload, Ref},
 };
 use crate::cloud::Cloud;
 
-/// Things that may wait in one session; later ones are done at once.
+/// Things that may wait in one session. Beyond it a reply goes out at once; a subscription waits all the same, for each
+/// channel has at most one.
 const MAX_WAITING: usize = 10_000;
 
 /// What a socket does after a message.
@@ -64,17 +67,19 @@ struct Answer {
     reference: Ref,
     topic: String,
     payload: String,
+    /// The instance of the topic whose end is told behind this reply.
+    replaced: Option<Ref>,
 }
 
 impl Answer {
     /// `response` is JSON text.
     fn new(message: &Inbound, join_ref: Ref, status: &str, response: &str) -> Self {
         let payload = format!(r#"{{"status":{},"response":{response}}}"#, wire::quoted(status));
-        Self { join_ref, reference: message.reference.clone(), topic: message.topic.clone(), payload }
+        Self { join_ref, reference: message.reference.clone(), topic: message.topic.clone(), payload, replaced: None }
     }
 
     fn outbound(&self) -> Outbound<'_> {
-        let Self { join_ref, reference, topic, payload } = self;
+        let Self { join_ref, reference, topic, payload, .. } = self;
         Outbound { join_ref, reference, topic, event: "phx_reply", payload }
     }
 }
@@ -82,7 +87,7 @@ impl Answer {
 impl Session {
     pub(crate) fn new(cloud: Arc<Cloud>, id: SocketId, token: Token) -> Self {
         let (now, options) = (Instant::now(), &cloud.realtime.options);
-        let (next_check, next_count) = (now + options.token_check, now + options.channel_check);
+        let (next_check, next_count) = (after(now, options.token_check), after(now, options.channel_check));
         Self { cloud, id, token, waiting: Vec::new(), next_check, replaced: None, next_count, joined: false }
     }
 
@@ -109,7 +114,7 @@ impl Session {
         if self.next_count > now {
             return true;
         }
-        self.next_count = now + self.realtime().options.channel_check;
+        self.next_count = after(now, self.realtime().options.channel_check);
         !self.joined || self.hub().state().channels(self.id) > 0
     }
 
@@ -247,7 +252,7 @@ impl Session {
         let left = u64::try_from(first.saturating_sub(self.cloud.now_seconds())).unwrap_or(0);
         let left = Duration::from_secs(left).min(self.realtime().options.token_check);
         // The clock of the token counts whole seconds: a little later it has certainly ended.
-        self.next_check = Instant::now() + left.max(Duration::from_millis(50));
+        self.next_check = after(Instant::now(), left.max(SHORTEST_CHECK));
     }
 
     /// Ends a channel with a reason that the application can read.
@@ -324,7 +329,7 @@ impl Session {
         }
     }
 
-    /// Answers `message` after `delay`, and goes on meanwhile.
+    /// Answers a join after `delay`, and goes on meanwhile; the instance that it replaced is told of then.
     pub(super) fn answer_after(
         &mut self,
         delay: Duration,
@@ -333,17 +338,37 @@ impl Session {
         status: &str,
         response: &str,
     ) {
-        self.later(delay, Later::Answer(Answer::new(message, join_ref, status, response)));
+        let replaced = self.replaced.take();
+        self.later(delay, Later::Answer(Answer { replaced, ..Answer::new(message, join_ref, status, response) }));
     }
 
     fn send(&self, answer: &Answer) {
         self.hub().state().send(self.id, &answer.outbound());
+        if let Some(join_ref) = &answer.replaced {
+            self.closed(join_ref, &answer.topic, "phx_close");
+        }
     }
 
     fn later(&mut self, delay: Duration, what: Later) {
-        if self.waiting.len() < MAX_WAITING {
-            self.waiting.push((Instant::now() + delay, what));
+        let is_full = self.waiting.len() >= MAX_WAITING;
+        match what {
+            Later::Answer(answer) if is_full => return self.send(&answer),
+            Later::Subscribe { ref topic, .. } => self.forget_subscription(topic, is_full),
+            Later::Answer(_) => {}
         }
+        self.waiting.push((after(Instant::now(), delay), what));
+    }
+
+    /// Forgets the subscription of a topic that waits, and if `gone` those of channels that are no more.
+    fn forget_subscription(&mut self, topic: &str, gone: bool) {
+        let (cloud, id) = (Arc::clone(&self.cloud), self.id);
+        let mut state = cloud.realtime.hub.state();
+        self.waiting.retain(|(_, what)| match what {
+            Later::Subscribe { topic: other, join_ref, .. } => {
+                other != topic && !(gone && state.instance(id, other, join_ref).is_none())
+            }
+            Later::Answer(_) => true,
+        });
     }
 
     pub(super) fn id(&self) -> SocketId {

@@ -73,6 +73,70 @@ async fn a_refused_join_holds_its_socket_for_the_penalty_unless_told_otherwise()
 }
 
 #[tokio::test]
+async fn a_refusal_that_ends_the_socket_is_heard_before_its_end() {
+    let options = RealtimeOptions::default().joins_per_second(1).penalties(Duration::ZERO, Duration::from_millis(100));
+    for options in [options.clone(), options.joins_do_not_block()] {
+        let caller = cloud(options).await;
+        let mut client = Client::connect(&caller).await;
+        client.join_ok("1", "realtime:1", json!({})).await;
+        let refused = client.join("2", "realtime:2", json!({})).await;
+        assert_eq!(reason(&refused), "ClientJoinRateLimitReached: Too many joins per second");
+        assert_eq!(client.closed().await, Some(1001));
+    }
+}
+
+#[tokio::test]
+async fn the_close_of_a_replaced_channel_waits_for_a_refusal_that_comes_late() {
+    let options = RealtimeOptions::default().penalties(Duration::ZERO, Duration::from_millis(100));
+    let caller = cloud(options.joins_do_not_block()).await;
+    let mut client = Client::connect(&caller).await;
+    client.join_ok("1", "realtime:r", json!({})).await;
+    let refused = client.join("2", "realtime:r", json!({ "access_token": "x" })).await;
+    assert_eq!(refused["status"], "error");
+    client.expect(close("1", "realtime:r")).await;
+    client.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_message_goes_out_as_long_as_the_rate_is_below_its_limit_however_many_hear_it() {
+    let caller = cloud(RealtimeOptions::default().messages_per_second(3)).await;
+    let mut room = Vec::new();
+    for _ in 0..6 {
+        room.push(joined(&caller).await);
+    }
+    let mut sender = room.pop().unwrap();
+    sender.send(broadcast("2")).await;
+    for client in &mut room {
+        assert_eq!(client.json().await[3], "broadcast");
+    }
+    assert_eq!(sender.json().await[3], "broadcast");
+    sender.expect(ok("1", "2", "realtime:r")).await;
+    sender.send(broadcast("3")).await;
+    sender.expect(system_error("1", "realtime:r", "Too many messages per second")).await;
+
+    let caller = cloud(RealtimeOptions::default().messages_per_second(2)).await;
+    let mut alone = Client::connect(&caller).await;
+    alone.join_ok("1", "realtime:r", json!({ "config": { "broadcast": { "ack": true } } })).await;
+    for reference in ["2", "3"] {
+        alone.send(broadcast(reference)).await;
+        alone.expect(ok("1", reference, "realtime:r")).await;
+    }
+    alone.send(broadcast("4")).await;
+    alone.expect(system_error("1", "realtime:r", "Too many messages per second")).await;
+}
+
+#[tokio::test]
+async fn times_that_no_clock_can_show_are_never() {
+    let options = RealtimeOptions::default().channel_check(Duration::MAX).idle_limit(Duration::MAX);
+    let caller = cloud(options.subscribe_delay(Duration::MAX)).await;
+    let mut client = Client::connect(&caller).await;
+    let wanted = json!({ "event": "*", "schema": "public", "table": "messages" });
+    let reply = client.join("1", "realtime:r", json!({ "config": { "postgres_changes": [wanted] } })).await;
+    assert_eq!(reply["status"], "ok");
+    client.expect_nothing().await;
+}
+
+#[tokio::test]
 async fn a_socket_that_says_nothing_is_closed() {
     let caller = cloud(RealtimeOptions::default().idle_limit(Duration::from_millis(50))).await;
     let mut client = joined(&caller).await;
@@ -166,7 +230,7 @@ async fn a_reader_that_is_too_slow_is_cut() {
 
 #[tokio::test]
 async fn a_socket_that_has_left_its_last_channel_is_cut_at_the_next_look() {
-    let caller = cloud(RealtimeOptions::default().channel_check(Duration::from_millis(50))).await;
+    let caller = cloud(RealtimeOptions::default().channel_check(Duration::ZERO)).await; // as often as there is a look
     let mut fresh = Client::connect(&caller).await;
     let mut kept = joined(&caller).await;
     let mut left = joined(&caller).await;
