@@ -73,11 +73,14 @@ pub(crate) fn versions(conn: &Connection, now: i64) -> rusqlite::Result<HashSet<
     conn.prepare(text)?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Forgets uploads whose time was over before `then`, and returns the versions that no row needs any more.
-pub(super) fn abandoned(conn: &Connection, then: i64) -> rusqlite::Result<Vec<String>> {
-    let text = "DELETE FROM storage_uploads WHERE expires_at < ?1 RETURNING CASE finished WHEN 0 THEN version END";
+/// Forgets uploads whose time was over before `then`, those `in_work` excepted, and returns the versions that no row
+/// needs any more.
+pub(super) fn abandoned(conn: &Connection, then: i64, in_work: &[String]) -> rusqlite::Result<Vec<String>> {
+    let text = "DELETE FROM storage_uploads WHERE expires_at < ?1 AND version NOT IN (SELECT value FROM json_each(?2))
+                RETURNING CASE finished WHEN 0 THEN version END";
+    let in_work = Value::from(in_work).to_string();
     let versions: Vec<Option<String>> =
-        conn.prepare_cached(text)?.query_map([then], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        conn.prepare_cached(text)?.query_map((then, in_work), |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(versions.into_iter().flatten().collect())
 }
 

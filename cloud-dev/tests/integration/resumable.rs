@@ -241,6 +241,30 @@ async fn uploads_that_nobody_went_on_with_are_forgotten_with_their_bytes_a_day_l
 }
 
 #[tokio::test]
+async fn an_upload_that_is_being_written_is_not_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let builder = CloudDev::builder().access_token_lifetime(Duration::from_secs(7 * 24 * 3_600));
+    let files = Files::with(builder.data_dir(directory.path())).await;
+    let (whole, path) = (content(100), files.create("slow.bin", 100).await);
+    let (first, second) = (whole[..50].to_vec(), whole[50..].to_vec());
+    let (go_on, waits) = tokio::sync::oneshot::channel::<()>();
+    let rest = async move { waits.await.map(|()| second).map_err(std::io::Error::other) };
+    let body = stream::once(async { Ok(first) }).chain(stream::once(rest));
+    let writing = tokio::spawn(send(files.patch(&path, 0, reqwest::Body::wrap_stream(body))));
+    let arrived = async {
+        while stored(directory.path()) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), arrived).await.unwrap();
+    files.caller.cloud.skew_clock(3 * 24 * 3_600);
+    files.create("other.bin", 10).await;
+    go_on.send(()).unwrap();
+    assert_eq!(writing.await.unwrap().status, 204);
+    assert_eq!(files.bytes("slow.bin").await, whole);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_request_is_said_in_a_text() {
     let files = Files::start().await;
     files.bucket(json!({ "name": "small", "file_size_limit": "10kb" })).await;

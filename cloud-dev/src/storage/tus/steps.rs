@@ -143,6 +143,7 @@ pub(super) async fn create(call: Call<'_>, proof: &Proof, body: &mut BodyDataStr
         expires_at: cloud.now_micros().saturating_add(lifetime),
     };
     let (new, asked, most) = (upload.clone(), claim.clone(), cloud.settings.max_object_bytes);
+    let in_work = cloud.storage.turns.taken();
     let stored = call.transaction(move |tx| {
         let bucket = upload::admit(tx.conn, &asked)?;
         bucket.check_type(&new.content.content_type)?;
@@ -150,7 +151,7 @@ pub(super) async fn create(call: Call<'_>, proof: &Proof, body: &mut BodyDataStr
             return Err(TusError::new(413, "Maximum size exceeded\n"));
         }
         new.insert(tx.conn)?;
-        Ok::<_, TusError>(rows::abandoned(tx.conn, tx.now.saturating_sub(KEPT))?)
+        Ok::<_, TusError>(rows::abandoned(tx.conn, tx.now.saturating_sub(KEPT), &in_work)?)
     });
     cloud.storage.blobs.remove(stored.await?).await;
 
@@ -246,9 +247,13 @@ async fn open(call: Call<'_>, proof: &Proof, id: &str) -> Result<(Upload, Turn),
     let found = call.read(move |conn| Upload::find(conn, &version)).await?;
     let upload = found.filter(|upload| upload.place == place).ok_or_else(TusError::not_found)?;
     if upload.expires_at <= call.cloud.now_micros() && !upload.finished {
-        return Err(TusError::new(410, "The file for this url no longer exists\n"));
+        return Err(gone());
     }
     Ok((upload, turn))
+}
+
+fn gone() -> TusError {
+    TusError::new(410, "The file for this url no longer exists\n")
 }
 
 async fn turn(call: Call<'_>, version: &str) -> Result<Turn, TusError> {
@@ -320,8 +325,10 @@ async fn finish(call: Call<'_>, claim: Claim, upload: Upload) -> Result<(), TusE
     let Upload { version, length, content, .. } = upload;
     let draft = Draft { version: version.clone(), size: length, etag, content };
     let stored = call.transaction(move |tx| {
+        if tx.conn.execute("UPDATE storage_uploads SET finished = 1 WHERE version = ?1", [&version])? == 0 {
+            return Err(gone()); // its bucket went, or it was forgotten
+        }
         let (_, replaced) = upload::commit(tx, &claim, draft)?;
-        tx.conn.execute("UPDATE storage_uploads SET finished = 1 WHERE version = ?1", [&version])?;
         Ok::<_, TusError>(replaced)
     });
     let replaced = stored.await?;

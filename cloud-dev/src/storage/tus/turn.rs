@@ -42,6 +42,13 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
+    /// The uploads that somebody holds or waits for.
+    pub(crate) fn taken(&self) -> Vec<String> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = slots.iter().filter(|(_, slot)| Arc::strong_count(&slot.busy) > 1);
+        taken.map(|(version, _)| version.clone()).collect()
+    }
+
     /// Waits for the turn; `None` if it does not come.
     pub(crate) async fn take(&self, version: &str) -> Option<Turn> {
         let release = CancellationToken::new();
@@ -74,7 +81,13 @@ mod tests {
             drop(first);
         };
         let (next, ()) = tokio::join!(next, held);
-        assert!(!next.unwrap().release.is_cancelled());
+        let next = next.unwrap();
+        assert!(!next.release.is_cancelled());
+        let mut taken = turns.taken();
+        taken.sort();
+        assert_eq!(taken, ["a", "b"]);
+        drop(next);
+        assert_eq!(turns.taken(), ["b"]);
         assert!(!other.release.is_cancelled());
     }
 
