@@ -1,7 +1,8 @@
 //! What time it is for the services of one cloud, which a test may set ahead or back.
 //!
-//! Nothing but this reads the wall clock for a service: who has no [`Clock`] is given a time. The database has a clock
-//! of its own, `now_pg()` in [`db`](super::db), which no skew moves.
+//! What a service decides by time it decides by this clock: who has no [`Clock`] is given a time. The database has a
+//! clock of its own, which no skew moves: `now_pg()` in [`db`](super::db), the word `now` of the table API and its
+//! function of that name, and the time of a commit that changes carry.
 
 use std::sync::{
     Arc,
