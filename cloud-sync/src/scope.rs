@@ -56,6 +56,8 @@ pub(crate) struct Cell {
     pub(crate) changed: Notify,
     /// Told by every message that has to be sent.
     pub(crate) appended: Notify,
+    /// Told when a pause after failures need not be waited for.
+    pub(crate) woken: Notify,
     /// Told by every hint, and when hints begin or cease to come.
     pub(crate) hinted: Notify,
     wanted: Mutex<Wanted>,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use cloud_client::Error;
 use rusqlite::{OptionalExtension as _, params};
 
-use super::Workspace;
+use super::{Parts, Workspace};
 use crate::{conversations, scope::Scope};
 
 /// More conversations than this at once are looked through as a whole.
@@ -151,24 +151,26 @@ impl Workspace {
         if !self.settings().await?.sync_conversations {
             return Ok(());
         }
-        let mut unknown = Vec::new();
+        let (mut unknown, mut parts) = (Vec::new(), Parts::default());
         for cloud_id in wanted.conversations {
             match conversations::by_cloud_id(&self.scope, &cloud_id).await? {
-                Some(conversation) => drop(conversation.pull().await?),
+                Some(conversation) => drop(parts.part(conversation.pull().await)?),
                 None => unknown.push(cloud_id),
             }
         }
         if unknown.is_empty() {
-            return Ok(());
+            return parts.end();
         }
         // Somebody has just begun one here, or writes in another workspace.
-        self.sync().await?;
+        if parts.part(self.sync().await)?.is_none() {
+            return parts.end(); // the list of conversations may be what was refused
+        }
         for cloud_id in unknown {
             if conversations::by_cloud_id(&self.scope, &cloud_id).await?.is_none() {
                 self.scope.cell().foreign().add(cloud_id);
             }
         }
-        Ok(())
+        parts.end()
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! host → [`Workspace::set`] (durable before it returns) → [`Workspace::sync`]: state pushed and pulled, outboxes
 //! pushed, conversations found and pulled, the link file brought up to date. One sync at a time for each link.
+mod agenda;
 mod auto;
 mod conflicts;
 mod hint;
 mod members;
 mod merge;
+mod parts;
 mod state;
 
 use std::{fmt, path::Path};
@@ -18,6 +20,7 @@ pub use conflicts::{Choice, Conflict};
 pub(crate) use hint::{Foreign, Wanted};
 pub use hint::{Heard, Hint};
 pub use members::{Member, Place};
+use parts::Parts;
 pub use state::{Pushed, WorkspaceState};
 
 use crate::{
@@ -112,8 +115,8 @@ impl Workspace {
     ///
     /// # Errors
     ///
-    /// The first failure, `sync.not_linked` once the link was ended; what was done before it stays done, and what was not
-    /// sent stays stored.
+    /// The first failure, `sync.not_linked` once the link was ended; what was done stays done, and what was not sent stays
+    /// stored. What is refused of one part holds up none of the others (O6).
     ///
     /// # Cancel safety
     ///
@@ -138,33 +141,38 @@ impl Workspace {
         let is_new = record.as_ref().is_some_and(|record| record.last_sync_at.is_none());
         let wanted = record.map(|record| record.sync_config).unwrap_or_default();
         let mut report = SyncReport::default();
-        if wanted.sync_workspace_state {
-            let pushed = self.exchange_state(true).await?;
+        let mut parts = Parts::default();
+        if wanted.sync_workspace_state
+            && let Some(pushed) = parts.part(self.exchange_state(true).await)?
+        {
             (report.pushed, report.pulled, report.conflicts) = (pushed.fields, pushed.pulled, pushed.conflicts);
         }
         if wanted.sync_conversations {
-            let progress = conversations::discover(&self.scope).await?;
+            // A list that is refused says nothing of those that are known.
+            let progress = parts.part(conversations::discover(&self.scope).await)?.flatten();
             for conversation in conversations::with_work(&self.scope, progress).await? {
-                let sent = conversation.push_steps().await?;
-                (report.sent, report.parked) = (report.sent + sent.sent, report.parked + sent.parked);
-                report.received += conversation.pull_steps().await?;
+                if let Some(sent) = parts.part(conversation.push_steps().await)? {
+                    (report.sent, report.parked) = (report.sent + sent.sent, report.parked + sent.parked);
+                }
+                report.received += parts.part(conversation.pull_steps().await)?.unwrap_or_default();
             }
         }
         if is_new || report != SyncReport::default() {
             self.write_link_file().await?;
         }
-        Ok(report)
+        parts.end().map(|()| report)
     }
 
     /// Sends the messages that wait, where the link's settings allow it.
     pub(crate) async fn send_waiting(&self) -> Result<(), Error> {
         let _alone = self.scope.begin().await?;
+        let mut parts = Parts::default();
         if self.settings().await?.sync_conversations {
             for conversation in conversations::with_waiting(&self.scope).await? {
-                conversation.push_steps().await?;
+                parts.part(conversation.push_steps().await)?;
             }
         }
-        Ok(())
+        parts.end()
     }
 
     /// What the link file wants. One that cannot be read changes nothing: its settings are then the documented defaults.

@@ -1,9 +1,13 @@
-//! Devices whose clocks are years apart.
+//! Devices whose clocks are years apart, or stand still where it matters.
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use cloud_client::clock::{Clock, SharedClock};
-use cloud_sync::NewMessage;
+use cloud_client::{
+    clock::{Clock, SharedClock},
+    events::Heard,
+};
+use cloud_dev::Fault;
+use cloud_sync::{AutoSync, NewMessage, SyncEvent, SyncState};
 
 use crate::devices::{Device, cloud};
 
@@ -63,4 +67,46 @@ async fn o12_w02_clocks_that_are_years_apart_change_neither_order_nor_outcome() 
         }
         first.workspace.sync().await.unwrap();
     }
+}
+
+/// A clock on which no pause ever ends.
+#[derive(Debug)]
+struct Endless(SharedClock);
+
+#[async_trait]
+impl Clock for Endless {
+    fn wall(&self) -> SystemTime {
+        self.0.wall()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        if !duration.is_zero() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn o11_a_host_that_knows_better_ends_the_pause_after_failures() {
+    let cloud = cloud().await;
+    let clock = SharedClock::new(Endless(SharedClock::default()));
+    let device = Device::with_clock(&cloud, &cloud.demo().people[0], clock).await;
+    let mut events = device.engine.events();
+    let mut until = async |wanted: SyncState| {
+        let is_wanted =
+            |heard: Heard<_>| matches!(heard, Heard::Event(SyncEvent::State { state, .. }) if state == wanted);
+        let told = async { while !is_wanted(events.next().await.unwrap()) {} };
+        tokio::time::timeout(Duration::from_secs(30), told).await.expect("the state was not told");
+    };
+    device.workspace.try_now(); // nothing keeps it synced yet
+    cloud.inject(Fault::answer(503).on("/rest/v1/").times(100));
+    let _kept = device.workspace.keep_synced(AutoSync::default());
+    until(SyncState::Offline).await;
+    cloud.clear_faults();
+    device.workspace.try_now();
+    until(SyncState::Synced).await;
 }

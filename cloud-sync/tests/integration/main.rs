@@ -10,4 +10,5 @@ mod hostile;
 mod link;
 mod members;
 mod names;
+mod refused;
 mod state;
