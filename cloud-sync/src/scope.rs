@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -63,6 +63,8 @@ pub(crate) struct Cell {
     wanted: Mutex<Wanted>,
     foreign: Mutex<Foreign>,
     live: AtomicBool,
+    /// How often the link was ended: what was handed out before does not live again with the next link (C4).
+    ended: AtomicU64,
     state: Mutex<SyncState>,
     /// What the cloud's `messages` table can do; asked once.
     pub(crate) columns: OnceCell<Columns>,
@@ -103,6 +105,11 @@ impl Cell {
         self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was handed out so far syncs nothing any more.
+    pub(crate) fn end_link(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether hints come in as things happen.
     pub(crate) fn is_live(&self) -> bool {
         self.live.load(Ordering::Relaxed)
@@ -131,6 +138,8 @@ struct Linked {
     user: Arc<str>,
     folder: PathBuf,
     cell: Arc<Cell>,
+    /// How often this link had been ended when the handle was made.
+    ended: u64,
 }
 
 impl Scope {
@@ -143,7 +152,8 @@ impl Scope {
         folder: PathBuf,
     ) -> Self {
         let cell = Arc::clone(context.cells.lock().unwrap_or_else(PoisonError::into_inner).entry(link).or_default());
-        Self { context, link, of: Arc::new(Linked { workspace, name, user: user.into(), folder, cell }) }
+        let ended = cell.ended.load(Ordering::Relaxed);
+        Self { context, link, of: Arc::new(Linked { workspace, name, user: user.into(), folder, cell, ended }) }
     }
 
     /// The cloud's id of the workspace.
@@ -172,11 +182,27 @@ impl Scope {
     /// a handle sends nothing more (C4).
     pub(crate) async fn begin(&self) -> Result<MutexGuard<'_, ()>, Error> {
         let alone = self.cell().alone().await;
+        self.still_linked().await?;
+        Ok(alone)
+    }
+
+    /// Refused once the link was ended (C4): for what goes to the cloud next to a sync.
+    pub(crate) async fn still_linked(&self) -> Result<(), Error> {
         let link = self.link;
         let active = self.read(move |connection| {
             connection.prepare_cached("SELECT active FROM links WHERE id = ?1")?.query_row([link], |row| row.get(0))
         });
-        if active.await? { Ok(alone) } else { Err(Error::new(NOT_LINKED).during("syncing")) }
+        if active.await? && !self.is_of_the_past() { Ok(()) } else { Err(Error::new(NOT_LINKED).during("syncing")) }
+    }
+
+    /// Whether both are handles of one link, not ended in between.
+    pub(crate) fn is_same_link(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.cell(), other.cell()) && self.of.ended == other.of.ended
+    }
+
+    /// Whether the link that this is a handle of was ended, be there another one by now or not.
+    pub(crate) fn is_of_the_past(&self) -> bool {
+        self.cell().ended.load(Ordering::Relaxed) != self.of.ended
     }
 
     /// A table of the cloud, for the link's user and nobody else: a handle may outlive the session it was got in (A7).

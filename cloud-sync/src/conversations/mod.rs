@@ -99,8 +99,8 @@ impl Conversation {
     ///
     /// # Errors
     ///
-    /// Network errors as they are, `api.forbidden`, `sync.workspace_gone`, `sync.bad_name` when renamed ones hold all ids
-    /// that this name gives.
+    /// Network errors as they are, `api.forbidden`, `sync.workspace_gone`, `sync.not_linked` once the link was ended,
+    /// `sync.bad_name` when renamed ones hold all ids that this name gives.
     ///
     /// # Cancel safety
     ///
@@ -109,6 +109,7 @@ impl Conversation {
         if let Some(known) = self.stored_cloud_id().await? {
             return Ok(known);
         }
+        self.scope.still_linked().await?;
         let table = self.scope.table("conversations");
         let workspace = self.scope.workspace();
         let named = table.select(["id"]).eq("workspace_id", workspace).eq("name", &self.name);

@@ -100,12 +100,13 @@ impl Workspace {
     ///
     /// # Errors
     ///
-    /// As [`Client::send`](cloud_client::Client::send).
+    /// As [`Client::send`](cloud_client::Client::send), and `sync.not_linked` once the link was ended.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
     pub async fn members(&self) -> Result<Vec<Member>, Error> {
+        self.scope.still_linked().await?;
         let rows = self
             .scope
             .table("workspace_members")
@@ -123,12 +124,13 @@ impl Workspace {
     ///
     /// # Errors
     ///
-    /// As [`Client::send`](cloud_client::Client::send).
+    /// As [`Client::send`](cloud_client::Client::send), and `sync.not_linked` once the link was ended.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: a dropped call may have reported or not.
     pub async fn report_presence(&self, place: Option<&Place>) -> Result<(), Error> {
+        self.scope.still_linked().await?;
         let table = self.scope.table("workspace_members");
         let seen = json!({"last_seen_at": stamp(self.server_now()), "cursor_position": place});
         let own = table.update(&seen).eq("workspace_id", self.id()).eq("user_id", self.user()).repeatable();

@@ -214,8 +214,8 @@ impl Workspace {
     }
 
     /// Ends the link: the file goes, the local history and what was not sent stay, nothing in the cloud changes. Handles of
-    /// this link read and write here as before; what would sync gives `sync.not_linked`, and
-    /// [`Workspace::keep_synced`] ends.
+    /// this link read and write here as before; what needs the cloud gives `sync.not_linked`, also when the folder is linked
+    /// again, and [`Workspace::keep_synced`] ends.
     ///
     /// # Errors
     ///
@@ -226,6 +226,9 @@ impl Workspace {
     /// A dropped call may have ended the link; call it again.
     pub async fn unlink(&self) -> Result<(), Error> {
         let _alone = self.scope.cell().alone().await;
+        if self.scope.is_of_the_past() {
+            return Ok(());
+        }
         let link = self.scope.link;
         self.scope
             .write(move |transaction| transaction.execute("UPDATE links SET active = 0 WHERE id = ?1", [link]))
@@ -237,6 +240,7 @@ impl Workspace {
             _ => Ok(()),
         })
         .await?;
+        self.scope.cell().end_link();
         self.scope.want_everything(); // what keeps it synced looks up, and ends
         self.scope.tell(SyncEvent::Unlinked { workspace_id: self.id().to_owned() });
         Ok(())
@@ -269,6 +273,15 @@ impl Workspace {
         Ok(())
     }
 }
+
+/// Handles of the same link are equal. One that was ended and made anew is another link.
+impl PartialEq for Workspace {
+    fn eq(&self, other: &Self) -> bool {
+        self.scope.is_same_link(&other.scope)
+    }
+}
+
+impl Eq for Workspace {}
 
 impl fmt::Debug for Workspace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -90,6 +90,7 @@ async fn c04_nothing_leaves_or_arrives_once_the_link_is_ended() {
     let (workspace, chat) = (&device.workspace, device.chat().await);
     chat.append(NewMessage::user("one")).await.unwrap();
     workspace.sync().await.unwrap();
+    let unsent = workspace.conversation("never sent").await.unwrap();
     workspace.unlink().await.unwrap();
     chat.append(NewMessage::user("two")).await.unwrap();
     workspace.set("current_step", "alone").await.unwrap();
@@ -100,13 +101,31 @@ async fn c04_nothing_leaves_or_arrives_once_the_link_is_ended() {
         workspace.pull().await.map(drop),
         chat.push().await.map(drop),
         chat.pull().await.map(drop),
+        unsent.cloud_id().await.map(drop),
+        workspace.members().await.map(drop),
+        workspace.report_presence(None).await,
     ];
     for answer in refused {
         assert_eq!(answer.unwrap_err().code(), codes::NOT_LINKED);
     }
     assert_eq!(cloud.requests("/rest/v1/"), before);
     assert_eq!(device.texts().await, ["one", "two"], "local work goes on");
+    assert!(chat.cloud_id().await.is_ok(), "what is known needs no cloud");
     workspace.unlink().await.unwrap();
+}
+
+#[tokio::test]
+async fn c04_linking_again_revives_no_handle_of_the_former_link() {
+    let cloud = cloud().await;
+    let device = Device::new(&cloud, &cloud.demo().people[0]).await;
+    let (before, chat) = (&device.workspace, device.chat().await);
+    before.unlink().await.unwrap();
+    let again = device.engine.link(&device.folder(), before.user(), before.id()).await.unwrap();
+    chat.append(NewMessage::user("kept for the link")).await.unwrap();
+    assert_eq!(before.sync().await.unwrap_err().code(), codes::NOT_LINKED);
+    assert_eq!(chat.push().await.unwrap_err().code(), codes::NOT_LINKED);
+    before.unlink().await.unwrap();
+    assert_eq!(again.sync().await.unwrap().sent, 1, "the former link was ended once, and this one not at all");
 }
 
 #[tokio::test]
