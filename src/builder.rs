@@ -111,7 +111,8 @@ impl CloudBuilder {
         self
     }
 
-    /// Takes up the link of this folder, if it has one, whenever somebody is signed in. Default: none.
+    /// Takes up the link of this folder, if it has one, whenever somebody is signed in; the folder that was at hand before
+    /// comes first. Default: none.
     pub fn workspace(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self

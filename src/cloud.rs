@@ -16,7 +16,7 @@ use cloud_client::{
 use cloud_realtime::{Realtime, broadcast::Broadcast};
 use cloud_sync::{AutoSync, Engine, Place, Workspace, workspace::StopSync};
 use serde::Serialize;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, oneshot};
 
 use crate::{CloudBuilder, CloudEvent, Config, Status, Teammate, config::LiveUpdates, live::Live, wiring};
 
@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) bus: Bus<CloudEvent>,
     pub(crate) tasks: Tasks,
     linked: Mutex<Option<Linked>>,
+    /// The folder that was at hand last, unless its link was ended: its user finds it again.
+    last_folder: Mutex<Option<PathBuf>>,
     /// Held while the workspace at hand becomes another one.
     linking: tokio::sync::Mutex<()>,
 }
@@ -56,6 +58,15 @@ pub(crate) struct Linked {
     workspace: Workspace,
     sync: Option<StopSync>,
     live: Option<Live>,
+}
+
+/// On whose wish a workspace comes to hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// The host's: it takes the place of whatever is at hand.
+    Host,
+    /// Nobody's: the session has begun, and it was at hand before. What the host has chosen meanwhile stays.
+    Nobody,
 }
 
 impl Linked {
@@ -90,6 +101,7 @@ impl Cloud {
             bus: Bus::default(),
             tasks: Tasks::new(),
             linked: Mutex::default(),
+            last_folder: Mutex::default(),
             linking: tokio::sync::Mutex::default(),
         }));
         wiring::follow_session(&cloud);
@@ -135,15 +147,21 @@ impl Cloud {
         self.0.engine.get_or_try_init(open).await
     }
 
-    /// Links `folder` to a cloud workspace for whoever is signed in, and keeps it synced from now on.
+    /// Links `folder` to a cloud workspace for whoever is signed in, and keeps it synced from now on. The link is made all
+    /// the same, but not at hand, when somebody else is signed in by the time that the cloud answers.
     ///
     /// # Errors
     ///
     /// `cloud.sign_in_first`, and as [`Engine::link`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have made the link; call it again. Either the workspace of before is at hand then or this one,
+    /// whole.
     pub async fn link(&self, folder: &Path, workspace_id: &str) -> Result<Workspace, Error> {
         let user = self.user()?;
         let workspace = self.sync().await?.link(folder, user.id.as_str(), workspace_id).await?;
-        wiring::keep_synced(self, &workspace).await;
+        wiring::keep_synced(self, &workspace, Wish::Host).await;
         Ok(workspace)
     }
 
@@ -154,10 +172,14 @@ impl Cloud {
     ///
     /// `cloud.sign_in_first`, and as [`Engine::linked`].
     pub async fn linked(&self, folder: &Path) -> Result<Option<Workspace>, Error> {
+        self.linked_as(folder, Wish::Host).await
+    }
+
+    pub(crate) async fn linked_as(&self, folder: &Path, wish: Wish) -> Result<Option<Workspace>, Error> {
         let user = self.user()?;
         let found = self.sync().await?.linked(folder, user.id.as_str()).await?;
         if let Some(workspace) = &found {
-            wiring::keep_synced(self, workspace).await;
+            wiring::keep_synced(self, workspace, wish).await;
         }
         Ok(found)
     }
@@ -166,10 +188,16 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// As [`Workspace::unlink`].
+    /// As [`Workspace::unlink`]; the workspace stays at hand then, and the call can be repeated.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have ended the link; call it again.
     pub async fn unlink(&self) -> Result<bool, Error> {
-        let Some(workspace) = self.let_go().await else { return Ok(false) };
+        let Some(workspace) = self.linked_now(|linked| linked.workspace.clone()) else { return Ok(false) };
         workspace.unlink().await?;
+        self.last_folder().take_if(|folder| folder == workspace.folder());
+        self.let_go(|linked| linked.workspace == workspace).await;
         Ok(true)
     }
 
@@ -268,57 +296,92 @@ impl Cloud {
         self.0.linked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `workspace` the one at hand, synced as `when` says. What follows it live goes on when it was at hand before.
-    pub(crate) async fn set_linked(&self, workspace: Workspace, when: Option<AutoSync>) {
+    fn last_folder(&self) -> MutexGuard<'_, Option<PathBuf>> {
+        self.0.last_folder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The folders whose link is taken up when somebody signs in, the first that has one.
+    pub(crate) fn own_folders(&self) -> Vec<PathBuf> {
+        let (last, configured) = (self.last_folder().clone(), self.0.folder.clone());
+        let configured = configured.filter(|configured| last.as_ref() != Some(configured));
+        last.into_iter().chain(configured).collect()
+    }
+
+    /// Whether a workspace of whoever is signed in is at hand.
+    pub(crate) fn has_linked(&self) -> bool {
+        self.linked_now(|_| ()).is_some()
+    }
+
+    /// Makes `workspace` the one at hand, synced as `when` says. A task of the cloud does it, to its end also when the
+    /// caller goes: a workspace is at hand with all that belongs to it, or not at all.
+    pub(crate) async fn set_linked(&self, workspace: Workspace, when: Option<AutoSync>, wish: Wish) {
+        let (done, ended) = oneshot::channel::<()>();
+        let (cloud, stop) = (self.clone(), self.0.tasks.stop_signal());
+        self.0.tasks.spawn(async move {
+            stop.run_until_cancelled(cloud.change_linked(workspace, when, wish)).await;
+            drop(done);
+        });
+        let _ = ended.await;
+    }
+
+    async fn change_linked(&self, workspace: Workspace, when: Option<AutoSync>, wish: Wish) {
         let _alone = self.0.linking.lock().await;
+        // Its user may have gone while it was fetched: what another one has at hand is not touched then (A7). Whoever goes
+        // from now on is told of by an event, after which it is let go of.
+        let is_present = self.0.auth.status().user().is_some_and(|user| user.id.as_str() == workspace.user());
+        if !is_present || (wish == Wish::Nobody && self.has_linked()) {
+            return;
+        }
+        *self.last_folder() = Some(workspace.folder().to_owned());
         let before = self.at_hand().take();
-        let live = match before {
-            Some(Linked { workspace: same, live: Some(live), .. }) if same.id() == workspace.id() => Some(live),
-            Some(Linked { live: Some(live), .. }) => {
-                live.end(self.0.client.clock()).await;
-                None
-            }
-            _ => None,
-        };
+        let is_same = before.as_ref().is_some_and(|linked| linked.workspace == workspace);
+        // What follows it live goes on when this very link was at hand before, which no other user's is (A7). Two loops
+        // never sync one workspace.
+        let before = before.and_then(|Linked { sync, live, .. }| {
+            drop(sync);
+            live
+        });
+        let (kept, ending) = if is_same { (before, None) } else { (None, before) };
+        let is_live = kept.is_some();
         // At hand first: whoever looks at the status at any event of what begins now finds it there.
-        *self.at_hand() = Some(Linked { workspace: workspace.clone(), sync: None, live: None });
+        *self.at_hand() = Some(Linked { workspace: workspace.clone(), sync: None, live: kept });
         let sync = when.map(|when| workspace.keep_synced(when));
-        let live = match (live, self.0.config.live) {
-            (Some(live), _) => Some(live),
-            (None, LiveUpdates::On) => Some(Live::start(self, &workspace).await),
-            (None, LiveUpdates::Off) => None,
-        };
-        // Gone again when the cloud was closed meanwhile; then both end here.
+        // Gone again when the cloud was closed meanwhile; then what begins here ends here.
         if let Some(linked) = self.at_hand().as_mut() {
-            (linked.sync, linked.live) = (sync, live);
+            linked.sync = sync;
+        }
+        if let Some(live) = ending {
+            live.end(self.0.client.clock()).await;
+        }
+        if !is_live && self.0.config.live == LiveUpdates::On {
+            let live = Live::start(self, &workspace).await;
+            if let Some(linked) = self.at_hand().as_mut() {
+                linked.live = Some(live);
+            }
         }
     }
 
-    /// Lets go of the workspace at hand.
-    async fn let_go(&self) -> Option<Workspace> {
+    /// Lets go of the workspace at hand if it is as `unwanted` says.
+    async fn let_go(&self, unwanted: impl FnOnce(&Linked) -> bool) {
         let _alone = self.0.linking.lock().await;
-        let linked = self.at_hand().take()?;
-        Some(self.release(linked).await)
-    }
-
-    /// Lets go of the workspace at hand unless it is that of whoever is signed in.
-    pub(crate) async fn let_go_of_others(&self) {
-        let _alone = self.0.linking.lock().await;
-        let status = self.0.auth.status();
-        let linked = self.at_hand().take_if(|linked| !linked.is_of(status.user()));
+        let linked = self.at_hand().take_if(|linked| unwanted(linked));
         if let Some(linked) = linked {
             self.release(linked).await;
         }
     }
 
+    /// Lets go of the workspace at hand unless it is that of whoever is signed in.
+    pub(crate) async fn let_go_of_others(&self) {
+        self.let_go(|linked| !linked.is_of(self.0.auth.status().user())).await;
+    }
+
     /// Its sync ends, its channels are left.
-    async fn release(&self, linked: Linked) -> Workspace {
-        let Linked { workspace, sync, live } = linked;
+    async fn release(&self, linked: Linked) {
+        let Linked { workspace: _, sync, live } = linked;
         drop(sync);
         if let Some(live) = live {
             live.end(self.0.client.clock()).await;
         }
-        workspace
     }
 }
 

@@ -13,7 +13,10 @@ use cloud_sync::{
     link::{LinkRecord, SyncConfig},
 };
 
-use crate::{Cloud, CloudEvent, cloud::Inner};
+use crate::{
+    Cloud, CloudEvent,
+    cloud::{Inner, Wish},
+};
 
 /// Passes the session's events on; takes up the folder's link at sign-in, and lets go of it when its user has gone.
 pub(crate) fn follow_session(cloud: &Cloud) {
@@ -79,21 +82,29 @@ where
 /// Between two tries to take the folder's link up: the process before may still be letting go of the store.
 const HANDOVER: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
 
+/// Takes up the folder that was at hand before, or else the configured one, where nothing of this user's is at hand.
 async fn take_up_link(cloud: &Cloud) {
-    let Some(folder) = cloud.0.folder.clone() else { return };
     let mut pauses = HANDOVER.into_iter();
-    while let Err(error) = cloud.linked(&folder).await {
-        let pause = pauses.next().filter(|_| error.code() == cloud_sync::codes::STORE_BUSY);
-        let Some(pause) = pause else {
-            tracing::warn!(code = %error.code(), "the folder's link was not taken up");
-            return;
-        };
-        cloud.client().clock().sleep(pause).await;
+    for folder in cloud.own_folders() {
+        while !cloud.has_linked() {
+            match cloud.linked_as(&folder, Wish::Nobody).await {
+                Ok(Some(_)) => return,
+                Ok(None) => break,
+                Err(error) => {
+                    let pause = pauses.next().filter(|_| error.code() == cloud_sync::codes::STORE_BUSY);
+                    let Some(pause) = pause else {
+                        tracing::warn!(code = %error.code(), "the folder's link was not taken up");
+                        break;
+                    };
+                    cloud.client().clock().sleep(pause).await;
+                }
+            }
+        }
     }
 }
 
 /// Makes `workspace` the one at hand and, unless its settings say otherwise, syncs it from now on.
-pub(crate) async fn keep_synced(cloud: &Cloud, workspace: &Workspace) {
+pub(crate) async fn keep_synced(cloud: &Cloud, workspace: &Workspace, wish: Wish) {
     let folder = workspace.folder().to_owned();
     let record = tokio::task::spawn_blocking(move || LinkRecord::read(&folder).ok().flatten()).await.ok().flatten();
     let wanted = record.map(|record| record.sync_config).unwrap_or_default();
@@ -102,7 +113,5 @@ pub(crate) async fn keep_synced(cloud: &Cloud, workspace: &Workspace) {
     let own = Some(wanted.sync_interval_ms).filter(|interval| *interval != documented && *interval >= 1000);
     let interval = own.map_or(cloud.config().sync_interval, Duration::from_millis);
     let when = wanted.auto_sync.then(|| AutoSync::default().interval(interval));
-    cloud.set_linked(workspace.clone(), when).await;
-    // Its user may have gone while it was fetched, and nothing would tell again (A7).
-    cloud.let_go_of_others().await;
+    cloud.set_linked(workspace.clone(), when, wish).await;
 }

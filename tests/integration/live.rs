@@ -19,7 +19,7 @@ use crate::app::{App, cloud, sign_in};
 
 /// So long that nothing here is found by polling.
 const NEVER: Duration = Duration::from_secs(3600);
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Somebody whose app is open, linked and listening.
 struct Person {
@@ -278,16 +278,23 @@ async fn a07_who_signs_in_over_somebody_takes_nothing_of_theirs_over() {
 
 /// Keeps the answer about a workspace back until it is let go.
 #[derive(Debug, Clone)]
-struct Slow {
+pub struct Slow {
     network: SharedTransport,
-    asked: Arc<Notify>,
-    answers: Arc<Notify>,
+    pub asked: Arc<Notify>,
+    pub answers: Arc<Notify>,
+}
+
+impl Slow {
+    pub fn new(network: SharedTransport) -> Self {
+        Self { network, asked: Arc::default(), answers: Arc::default() }
+    }
 }
 
 #[async_trait::async_trait]
 impl Transport for Slow {
     async fn send(&self, request: Request) -> Result<Response, Error> {
-        let held = request.url.path() == "/rest/v1/workspaces";
+        // The question of a link, not the state that is pulled.
+        let held = request.url.path() == "/rest/v1/workspaces" && request.url.as_str().contains("name");
         let answer = self.network.send(request).await;
         if held {
             self.asked.notify_one();
@@ -301,11 +308,7 @@ impl Transport for Slow {
 async fn a07_a_link_that_comes_after_its_user_has_gone_is_not_taken_up() {
     let server = cloud().await;
     let app = App::new(&server);
-    let slow = Slow {
-        network: SharedTransport::new(HttpTransport::new(true)),
-        asked: Arc::default(),
-        answers: Arc::default(),
-    };
+    let slow = Slow::new(SharedTransport::new(HttpTransport::new(true)));
     let cloud = app.builder().transport(SharedTransport::new(slow.clone())).open().await.unwrap().unwrap();
     sign_in(&cloud, &server.demo().people[0]).await.unwrap();
     let folder = app.folder();
