@@ -87,7 +87,8 @@ impl Engine {
         self.context.bus.subscribe()
     }
 
-    /// The workspaces of an organisation, by name.
+    /// The workspaces of an organisation that whoever is signed in can see, by name. Read page by page: when somebody else
+    /// signs in meanwhile, what each of the two can see of their pages is listed.
     ///
     /// # Errors
     ///

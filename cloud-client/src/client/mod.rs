@@ -87,8 +87,10 @@ impl Client {
     }
 
     /// The same client, speaking for this user and for nobody else: while another one, or nobody, is signed in, what would
-    /// go in the user's name fails with `client.other_user` and nothing is sent (A7). Tokens that do not say whose they
-    /// are pass.
+    /// go in the user's name fails with `client.other_user` and is not sent (A7). Tokens that do not say whose they are
+    /// pass, and so does a client without a token source, which carries the project's key alone and nobody's name.
+    ///
+    /// This is about calls. A socket that was opened with a token of [`Client::token_source`] is whoever's opened it.
     #[must_use]
     pub fn on_behalf_of(&self, user: impl Into<Arc<str>>) -> Self {
         Self { user: Some(user.into()), ..self.clone() }

@@ -144,7 +144,7 @@ pub const OTHER_USER: ErrorCode = ErrorCode::new(
     "client.other_user",
     Unauthenticated,
     "The user whose data this is, is not signed in",
-    "Nothing was sent and nothing was lost; sign in as that user to go on.",
+    "Nothing was sent in another's name; sign in as that user to go on.",
 );
 /// The user's token was refused, also after a refresh.
 pub const TOKEN_REFUSED: ErrorCode = ErrorCode::new(

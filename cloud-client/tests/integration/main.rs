@@ -150,6 +150,10 @@ async fn a07_what_is_one_users_is_not_sent_in_the_name_of_another() {
         let bearers: Vec<_> = scripted.sent().iter().map(|sent| sent.header("authorization").to_owned()).collect();
         assert_eq!(bearers, sent);
     }
+    // The project's key alone: nobody's name.
+    let scripted = Scripted::new([Step::json(200, "[]")]);
+    rows(&client(&scripted).on_behalf_of("ada")).await.unwrap();
+    assert_eq!(scripted.sent()[0].header("authorization"), "");
 }
 
 #[tokio::test(start_paused = true)]
