@@ -3,7 +3,8 @@
 //! The middle part of the JWT → [`Claims`]. A token that is no JWT says nothing, and that is no failure.
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::status::AssuranceLevel;
@@ -12,9 +13,16 @@ use crate::status::AssuranceLevel;
 pub(crate) struct Claims {
     #[serde(default)]
     pub(crate) aal: Option<AssuranceLevel>,
-    /// Whose token it is.
-    #[serde(default)]
+    /// Whose token it is. Anything but a text says nothing, and an empty one names nobody.
+    #[serde(default, deserialize_with = "name")]
     pub(crate) sub: Option<String>,
+}
+
+fn name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::String(name) if !name.is_empty() => Some(name),
+        _ => None,
+    })
 }
 
 impl Claims {
@@ -34,6 +42,12 @@ mod tests {
         let token = |body: &str| SecretString::from(format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(body)));
         assert_eq!(Claims::of(&token(r#"{"aal":"aal2","amr":["totp"]}"#)).aal, Some(AssuranceLevel::AAL2));
         assert_eq!(Claims::of(&token(r#"{"aal":"aal7"}"#)).aal, Some(AssuranceLevel::new("aal7")));
+        let named = Claims::of(&token(r#"{"aal":"aal2","sub":"ada"}"#));
+        assert_eq!(named.sub.as_deref(), Some("ada"));
+        for sub in ["7", "null", "\"\"", "{\"id\":\"ada\"}"] {
+            let odd = Claims::of(&token(&format!(r#"{{"sub":{sub},"aal":"aal2"}}"#)));
+            assert_eq!(odd, Claims { aal: Some(AssuranceLevel::AAL2), sub: None }, "{sub}");
+        }
         for odd in [token("{}"), token("7"), token(r#"{"aal":2}"#), "".into(), "a.b.c".into(), "at-1".into()] {
             assert_eq!(Claims::of(&odd), Claims::default());
         }

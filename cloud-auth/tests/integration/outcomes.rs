@@ -1,7 +1,7 @@
 //! Every kind of answer to a refresh, and whether the session outlives it.
 use std::time::Duration;
 
-use cloud_auth::{Auth, Scope, codes::BUSY, status::AuthStatus, store::SecretStoreHandle};
+use cloud_auth::{Auth, Scope, codes::STORE_TIMEOUT, status::AuthStatus, store::SecretStoreHandle};
 use cloud_client::{
     ErrorCode, TokenSource as _,
     error::codes::{CONNECT, CUT, INTERCEPTED, SEND, TIMEOUT, TLS, TOO_LARGE, UNKNOWN_HOST},
@@ -118,6 +118,6 @@ async fn sign_outs_that_pile_up_behind_a_store_that_hangs_are_turned_away() {
     let all = join_all((0..5000).map(|_| auth.sign_out(Scope::Local))).await;
     let (done, refused): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
     assert!(!done.is_empty() && !refused.is_empty(), "{} done, {} refused", done.len(), refused.len());
-    assert!(refused.iter().all(|refused| matches!(refused, Err(error) if error.code() == BUSY)));
+    assert!(refused.iter().all(|refused| matches!(refused, Err(error) if error.code() == STORE_TIMEOUT)));
     assert!(done.iter().flatten().any(|out| out.removed.is_ok()), "those that waited were served");
 }

@@ -5,7 +5,7 @@ use cloud_client::{Error, ErrorKind};
 
 use super::{Done, MAX_WAITING, Refresher};
 use crate::{
-    codes::{BUSY, NOT_SIGNED_IN, ORGANIZATION_UNKNOWN, SUPERSEDED},
+    codes::{BUSY, NOT_SIGNED_IN, ORGANIZATION_UNKNOWN, STORE_TIMEOUT, SUPERSEDED},
     context::{self, UserContext},
     gotrue::Admission,
     passages::{Scope, SignedOut},
@@ -117,7 +117,7 @@ impl Refresher {
             }
             // Behind a store that hangs, and behind thousands that want the same.
             Command::SignOut { reply, .. } if self.store_queue.len() >= MAX_WAITING => {
-                let _ = reply.send(Err(Error::new(BUSY)));
+                let _ = reply.send(Err(Error::new(STORE_TIMEOUT).during("signing out")));
             }
             Command::SignOut { scope, reply } => self.sign_out(scope, reply),
             Command::LoadContext { reply } => match &self.machine.state {
