@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use budget::Budget;
 use budget::{COST, COST_THROTTLED};
 
-use crate::{Error, ErrorKind, random::Random};
+use crate::{Error, ErrorKind, error::codes, random::Random};
 
 /// The longest wait that a server may ask for and get within a call (T3).
 pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(300);
@@ -53,9 +53,8 @@ impl Policy {
         random: &Random,
     ) -> Option<Duration> {
         let worth = matches!(error.kind(), ErrorKind::Network | ErrorKind::Timeout | ErrorKind::RateLimited)
-            || (error.kind() == ErrorKind::Server && error.code() != crate::error::codes::SERVER_FAULT);
-        let hopeless = [crate::error::codes::INTERCEPTED, crate::error::codes::REDIRECTED, crate::error::codes::TLS];
-        if !worth || hopeless.contains(&error.code()) || sent >= self.attempts {
+            || (error.kind() == ErrorKind::Server && error.code() != codes::SERVER_FAULT);
+        if !worth || is_hopeless(error) || sent >= self.attempts {
             return None;
         }
         let doubled = self.base.saturating_mul(1_u32.checked_shl(sent.saturating_sub(1)).unwrap_or(u32::MAX));
@@ -67,12 +66,17 @@ impl Policy {
     }
 }
 
+/// Whether a repeat meets the same again, though the kind of `error` passes elsewhere: somebody between here and the
+/// cloud answers in its place, or the two do not trust one another.
+pub fn is_hopeless(error: &Error) -> bool {
+    [codes::INTERCEPTED, codes::REDIRECTED, codes::TLS].contains(&error.code())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::error::codes;
 
     const LONG: Duration = Duration::from_secs(3600);
 

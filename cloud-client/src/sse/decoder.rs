@@ -77,6 +77,11 @@ impl SseDecoder {
         }
     }
 
+    /// Sets the id that counts until the server gives one.
+    pub(super) fn begin_after(&mut self, id: String) {
+        self.last_id = id;
+    }
+
     /// Adds what arrived. The chunk before it must have been used up.
     pub(super) fn push(&mut self, chunk: Bytes) {
         debug_assert!(self.at >= self.chunk.len());
@@ -185,11 +190,12 @@ impl SseDecoder {
             return None;
         }
         let Pending { kind, data, id, .. } = std::mem::take(&mut self.pending);
+        let brought_id = id.is_some();
         if let Some(id) = id {
             self.last_id = id;
         }
         let event = if kind.is_empty() { "message".to_owned() } else { kind };
-        Some(SseEvent { event, data: data?, id: self.last_id.clone() })
+        Some(SseEvent { event, data: data?, id: self.last_id.clone(), brought_id })
     }
 }
 

@@ -37,6 +37,8 @@ pub struct SseEvent {
     pub data: String,
     /// The last id the server gave, also by an earlier event; empty when none.
     pub id: String,
+    /// Whether the event itself brought the id: others that have it came behind it.
+    pub brought_id: bool,
 }
 
 /// A body read as events. See the module's page.
@@ -81,6 +83,12 @@ impl SseStream {
         Self::from_body(body, SharedClock::default(), limits, String::new(), String::from("event stream"))
     }
 
+    /// Begins with the id that the stream was asked for with: events before the first one with an id have it.
+    pub fn began_after(mut self, last_event_id: impl Into<String>) -> Self {
+        self.decoder.begin_after(last_event_id.into());
+        self
+    }
+
     /// The next event; `None` at a clean end of input or after the first error. Cancel safe.
     ///
     /// # Errors
@@ -90,7 +98,7 @@ impl SseStream {
         StreamExt::next(self).await
     }
 
-    /// The id of the last whole event, for `Last-Event-ID` when the stream is asked for anew; empty when the server gave
+    /// The id of the last whole event, for `Last-Event-ID` when the stream is asked for anew; empty when there is
     /// none. A stream without ids cannot be continued.
     pub fn last_event_id(&self) -> &str {
         self.decoder.last_id()

@@ -69,6 +69,16 @@ fn s03_types_and_ids_follow_the_standard() {
     assert_eq!(ids(b"id: keep\nid: a\0b\ndata: x\n\n"), ["keep"]);
 }
 
+#[test]
+fn an_event_says_whether_its_id_is_its_own_and_the_id_that_was_asked_with_counts_until_the_first() {
+    let body = chunked(vec![b"data: a\n\nid: 7\ndata: b\n\ndata: c\n\nid\ndata: d\n\ndata: e\n\n".to_vec()]);
+    let events = SseStream::from_chunks(body, Limits::default()).began_after("6");
+    assert_eq!(events.last_event_id(), "6");
+    let events: Vec<_> = futures::executor::block_on(events.map(Result::unwrap).collect());
+    let ids: Vec<_> = events.iter().map(|event| (event.id.as_str(), event.brought_id)).collect();
+    assert_eq!(ids, [("6", false), ("7", true), ("7", false), ("", true), ("", false)]);
+}
+
 /// Vectors 2, 6 and 7.
 #[test]
 fn s08_the_wait_before_a_new_request_and_the_id_to_begin_behind_are_told() {
