@@ -80,7 +80,7 @@ pub(super) async fn items(State(cloud): State<Arc<Cloud>>, Query(asked): Query<A
     let log = feed.log();
     let from = asked.after.as_deref().map_or(Ok(log.oldest()), |after| log.read_after(after));
     let Ok(from) = from else { return refuse(StatusCode::GONE, "What comes after this position is gone") };
-    let found = log.read(from, &reader, limit, u64::MAX);
+    let found = log.read(from, &reader, limit, Some(u64::MAX));
     let items: Vec<&str> = found.messages.iter().map(|(_, envelope)| envelope.as_str()).collect();
     let (position, more, items) = (log.position(found.next - 1), found.more, items.join(","));
     let body = format!(r#"{{"items":[{items}],"position":"{position}","more":{more}}}"#);

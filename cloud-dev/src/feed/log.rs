@@ -107,19 +107,20 @@ impl Log {
         self.first
     }
 
-    /// Up to `limit` messages for `reader` from the number `from` on; those up to `replayed` are marked as such.
-    pub(super) fn read(&self, from: u64, reader: &Reader, limit: usize, replayed: u64) -> Found {
+    /// Up to `limit` messages for `reader` from the number `from` on, all marked as a replay up to `replayed`. Where a
+    /// replay is read, nothing behind its end is read with it: the word that it is over comes between.
+    pub(super) fn read(&self, from: u64, reader: &Reader, limit: usize, replayed: Option<u64>) -> Found {
         let mut found = Found { next: from.max(self.first), ..Found::default() };
         let skipped = usize::try_from(found.next - self.first).unwrap_or(usize::MAX);
         for message in self.kept.iter().skip(skipped) {
-            if found.messages.len() == limit {
+            if replayed.is_some_and(|end| found.next > end) || found.messages.len() == limit {
                 found.more = true;
                 break;
             }
             let number = found.next;
             found.next += 1;
             if reader.may_hear(message) {
-                found.messages.push((number, self.envelope(message, number, number <= replayed)));
+                found.messages.push((number, self.envelope(message, number, replayed.is_some())));
             }
         }
         found
@@ -166,14 +167,16 @@ mod tests {
     fn pages_pass_over_what_is_for_others_and_say_where_they_end() {
         let log = log(10, 4);
         let all = Reader::new("o1", None);
-        let page = log.read(1, &all, 4, 0);
+        let page = log.read(1, &all, 4, None);
         assert_eq!((page.messages.len(), page.next, page.more), (4, 5, true));
-        let mine = log.read(2, &Reader::new("o1", Some("c1")), 100, 5);
-        let numbers: Vec<u64> = mine.messages.iter().map(|(number, _)| *number).collect();
-        assert_eq!((numbers, mine.next, mine.more), (vec![3, 5, 7, 9], 11, false));
-        assert!(
-            mine.messages[1].1.contains(r#""replayed":true"#) && mine.messages[2].1.contains(r#""replayed":false"#)
-        );
-        assert!(log.read(1, &Reader::new("o2", None), 100, 0).messages.is_empty());
+        let read = |from, replayed| {
+            let found = log.read(from, &Reader::new("o1", Some("c1")), 100, replayed);
+            let marked = found.messages.iter().map(|(number, text)| (*number, text.contains(r#""replayed":true"#)));
+            (marked.collect::<Vec<_>>(), found.next, found.more)
+        };
+        assert_eq!(read(2, Some(6)), (vec![(3, true), (5, true)], 7, true), "it ends with the replay");
+        assert_eq!(read(7, None), (vec![(7, false), (9, false)], 11, false));
+        assert_eq!(read(11, Some(10)), (vec![], 11, false));
+        assert!(log.read(1, &Reader::new("o2", None), 100, None).messages.is_empty());
     }
 }

@@ -32,6 +32,7 @@ use axum::{
     Router,
     routing::{any, get, post},
 };
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -115,12 +116,8 @@ impl Feed {
     }
 
     /// Adds a message; its id.
-    fn publish(
-        &self,
-        organization: String,
-        conversation: Option<String>,
-        data: Box<serde_json::value::RawValue>,
-    ) -> String {
+    fn publish(&self, organization: String, conversation: Option<String>, data: Box<RawValue>) -> String {
+        let data = on_one_line(data);
         let id = self.log().publish(organization, conversation, data);
         self.changed.send_modify(|count| *count += 1);
         id
@@ -145,6 +142,16 @@ struct Reading(Arc<Feed>);
 impl Drop for Reading {
     fn drop(&mut self) {
         self.0.readers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// `data` without the line ends between its parts, which would end the `data:` line of an event stream. Inside of
+/// strings JSON has none, and none stands where two parts would run into one.
+fn on_one_line(data: Box<RawValue>) -> Box<RawValue> {
+    if data.get().contains(['\n', '\r']) {
+        RawValue::from_string(data.get().replace(['\n', '\r'], "")).unwrap_or(data)
+    } else {
+        data
     }
 }
 

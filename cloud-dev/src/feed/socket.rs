@@ -209,7 +209,7 @@ impl Channel {
     /// Takes what the log has; true when there is more.
     fn look(&mut self, feed: &Feed, topic: &str, out: &mut Vec<String>, cut: &mut bool) -> bool {
         let log = feed.log();
-        let found = log.read(self.next, &self.reader, BATCH, self.replayed);
+        let found = log.read(self.next, &self.reader, BATCH, (!self.caught_up).then_some(self.replayed));
         self.next = found.next;
         for (_, envelope) in found.messages {
             if *cut || feed.cuts_now() {
@@ -226,8 +226,7 @@ impl Channel {
             out.push(json!([self.join_ref, null, topic, "caught_up", { "position": position }]).to_string());
             let repeated = feed.options.repeated_messages;
             self.next = self.next.saturating_sub(repeated).max(self.began);
-            self.replayed = 0;
-            return repeated > 0;
+            return repeated > 0 || found.more;
         }
         found.more
     }

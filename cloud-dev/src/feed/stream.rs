@@ -93,15 +93,13 @@ impl Writing {
     /// Takes what the log has; false when that is nothing.
     fn look(&mut self) -> bool {
         let log = self.feed.log();
-        let limit = if self.caught_up || self.next <= self.replayed { BATCH } else { 0 };
-        let found = log.read(self.next, &self.reader, limit, self.replayed);
-        if limit > 0 {
-            self.next = found.next;
-        }
+        let found = log.read(self.next, &self.reader, BATCH, (!self.caught_up).then_some(self.replayed));
+        self.next = found.next;
         for (number, envelope) in found.messages {
             let mut event = format!("id: {}\nevent: item\ndata: {envelope}\n\n", log.position(number));
             if self.feed.cuts_now() {
-                event.truncate(event.len() / 2);
+                let half = (0..=event.len() / 2).rev().find(|at| event.is_char_boundary(*at));
+                event.truncate(half.unwrap_or_default());
                 self.cut = true;
                 // Written before the cut is.
                 self.chunks.push_back(event);
@@ -115,7 +113,6 @@ impl Writing {
             self.chunks
                 .push_back(format!("id: {position}\nevent: caught_up\ndata: {{\"position\":\"{position}\"}}\n\n"));
             self.next = self.next.saturating_sub(self.feed.options.repeated_messages).max(self.began);
-            self.replayed = 0;
         }
         !self.chunks.is_empty()
     }

@@ -162,3 +162,32 @@ async fn an_event_stream_names_its_positions_and_can_be_cut_inside_an_event() {
     let half = half.rsplit("\n\n").next().unwrap();
     assert!(half.starts_with("id: ") && half.contains("event: item"), "{half}");
 }
+
+#[tokio::test]
+async fn an_item_is_one_line_of_an_event_and_may_be_cut_at_any_of_its_bytes() {
+    let caller = cloud(FeedOptions::default()).await;
+    let (token, control) = (caller.token().await, caller.cloud.feed().unwrap());
+    control.publish(&caller.organization(), None, "{\r\n  \"n\": [\n1, 2\n]\n}").unwrap();
+    let (_, page) = caller.page(&token, "&limit=1").await;
+    assert_eq!(page["items"][0]["data"], json!({ "n": [1, 2] }));
+    let path = format!("/feed/v1/events?organization={}", caller.organization());
+    // Two bytes each: one of two neighbours has its middle inside of a character.
+    for pad in ["", "x", "xx"] {
+        let mut response = caller.request(reqwest::Method::GET, &path).bearer_auth(&token).send().await.unwrap();
+        let mut text = String::new();
+        while !text.contains("caught_up") {
+            text.push_str(std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap());
+        }
+        control.publish(&caller.organization(), None, "{\n\"n\":\n3\n}").unwrap();
+        while !text.contains("{\"n\":3}}\n\n") {
+            text.push_str(std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap());
+        }
+        control.cut_in_events(1);
+        control.publish(&caller.organization(), None, &format!("\"{pad}{}\"", "ü".repeat(200))).unwrap();
+        let mut half = String::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            half.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        assert!(half.contains("\"data\":\"") && !half.contains("\n\n"), "{half}");
+    }
+}
