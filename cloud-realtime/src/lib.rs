@@ -70,6 +70,7 @@ pub mod event;
 pub mod feed;
 pub mod join;
 pub mod message;
+mod pause;
 pub mod presence;
 pub mod realtime;
 pub mod refs;

@@ -5,15 +5,12 @@ use super::{
 };
 use std::time::Duration;
 
+use crate::pause::jittered;
+pub(super) use crate::pause::{ALONE, USEFUL};
+
 /// Clients whose connection the server ended come back within this time, evenly.
 pub(super) const SPREAD: Duration = Duration::from_secs(5);
-/// The shortest pause after a failure.
-pub(super) const SHORTEST: Duration = Duration::from_millis(500);
-/// The longest.
-pub(super) const LONGEST: Duration = Duration::from_secs(60);
-/// Ceiling of the first pause of a client that fails alone.
-pub(super) const ALONE: Duration = Duration::from_secs(2);
-/// The same after a connection was lost: others have probably lost theirs too.
+/// Ceiling of the first pause after a connection was lost: others have probably lost theirs too.
 pub(super) const TOGETHER: Duration = Duration::from_secs(15);
 /// The shortest pause after a close that speaks of credentials.
 pub(super) const AFTER_AUTH: Duration = Duration::from_secs(5);
@@ -23,8 +20,6 @@ pub(super) const AFTER_WAKE: Duration = Duration::from_millis(500);
 pub(super) const BETWEEN_WAKES: Duration = Duration::from_secs(1);
 /// A socket is of no use after a sleep that is longer than servers wait for a heartbeat.
 pub(super) const LONG_SLEEP: Duration = Duration::from_secs(60);
-/// So long live, and the connection counts as good.
-pub(super) const USEFUL: Duration = Duration::from_secs(30);
 
 impl Connection {
     pub(super) fn failed(&mut self, verdict: Verdict, now: Now<'_>) {
@@ -92,8 +87,8 @@ impl Connection {
     pub(super) fn pause(&self, now: Now<'_>) -> Duration {
         let first = if self.together { TOGETHER } else { ALONE };
         // The loss itself is counted too, and was paid for with its own pause.
-        let doublings = self.failures.saturating_sub(if self.together { 2 } else { 1 }).min(8);
-        now.between(SHORTEST, LONGEST.min(first * (1 << doublings)))
+        let doublings = self.failures.saturating_sub(if self.together { 2 } else { 1 });
+        jittered(first, doublings, now.random)
     }
 
     /// Forgets failures once the connection has been of use.

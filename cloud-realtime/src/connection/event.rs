@@ -91,6 +91,6 @@ pub(crate) struct Now<'a> {
 impl Now<'_> {
     /// Evenly between `least` and `most`.
     pub(crate) fn between(&self, least: Duration, most: Duration) -> Duration {
-        least + most.saturating_sub(least).mul_f64(self.random.fraction())
+        crate::pause::between(least, most, self.random)
     }
 }

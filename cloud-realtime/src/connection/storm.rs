@@ -1,5 +1,6 @@
 //! Ten thousand clients of one server that restarts, on paper time: nobody comes back in a crowd (R6).
 use super::{comeback::*, tests::Rig, *};
+use crate::pause::LONGEST;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 const CLIENTS: u64 = 10_000;

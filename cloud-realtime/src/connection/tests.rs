@@ -1,5 +1,6 @@
 //! The machine by tables of events, and one property: it always comes back, and never in a fast loop.
 use super::{comeback::*, *};
+use crate::pause::{LONGEST, SHORTEST};
 use crate::refs::Refs;
 use cloud_client::random::Random;
 use proptest::prelude::*;

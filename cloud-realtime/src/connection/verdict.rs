@@ -5,7 +5,7 @@
 //! Source: Supabase Realtime, answers to the upgrade; RFC 6455, section 7.4; Phoenix and its web servers for the codes.
 use std::time::Duration;
 
-use cloud_client::{Error, ErrorKind};
+use cloud_client::{Error, ErrorKind, retry::RETRY_AFTER_LIMIT};
 
 use crate::{
     codes::{LIMITED, SOCKET_LOST, SOCKET_REFUSED, SOCKET_UNAUTHENTICATED},
@@ -14,8 +14,6 @@ use crate::{
 
 /// A server that asks to slow down is left alone for at least so long.
 pub(crate) const LIMITED_WAIT: Duration = Duration::from_secs(30);
-/// Most that a server's wish for silence is followed.
-const LONGEST_WISH: Duration = Duration::from_secs(300);
 
 /// What to do after an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +92,7 @@ pub(crate) const fn of_close(code: Option<u16>) -> Return {
 
 fn wish(verdict: Verdict, error: Error, retry_after: Option<Duration>) -> (Verdict, Error) {
     let Some(wait) = retry_after else { return (verdict, error) };
-    let wait = wait.min(LONGEST_WISH);
+    let wait = wait.min(RETRY_AFTER_LIMIT);
     let verdict = match verdict {
         Verdict::Retry => Verdict::NotBefore(wait),
         Verdict::NotBefore(least) => Verdict::NotBefore(wait.max(least)),
@@ -104,7 +102,7 @@ fn wish(verdict: Verdict, error: Error, retry_after: Option<Duration>) -> (Verdi
 }
 
 fn asked_for(error: &Error) -> Duration {
-    error.retry_after().unwrap_or_default().min(LONGEST_WISH)
+    error.retry_after().unwrap_or_default().min(RETRY_AFTER_LIMIT)
 }
 
 #[cfg(test)]
@@ -130,7 +128,7 @@ mod tests {
             (429, "", Some(90), Verdict::NotBefore(Duration::from_secs(90)), LIMITED),
             (500, r#"{"error":"Error connecting to Realtime"}"#, None, Verdict::Retry, SOCKET_LOST),
             (503, "", Some(4), Verdict::NotBefore(Duration::from_secs(4)), SOCKET_LOST),
-            (503, "", Some(99_999), Verdict::NotBefore(LONGEST_WISH), SOCKET_LOST),
+            (503, "", Some(99_999), Verdict::NotBefore(RETRY_AFTER_LIMIT), SOCKET_LOST),
             (200, "<html>", None, Verdict::Retry, SOCKET_LOST),
         ] {
             let (verdict, error) =

@@ -1,16 +1,9 @@
-//! How long to wait before the next attempt: full jitter under a growing ceiling (R6), never less than the server asks.
+//! The pauses of a feed: they grow while it fails (R6), and are never shorter than the server asks.
 use std::time::Duration;
 
-use cloud_client::{Error, random::Random};
+use cloud_client::{Error, random::Random, retry::RETRY_AFTER_LIMIT};
 
-/// Ceiling of the first pause.
-const FIRST: Duration = Duration::from_secs(2);
-/// Ceiling of all others.
-const LONGEST: Duration = Duration::from_secs(60);
-/// Not even chance makes a loop without a pause.
-const SHORTEST: Duration = Duration::from_millis(100);
-/// Most that a server's wish for silence is followed.
-const LONGEST_WISH: Duration = Duration::from_secs(300);
+use crate::pause::{ALONE, SHORTEST, between, jittered};
 
 /// The pauses of one thing that is tried again and again.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,34 +24,35 @@ impl Pauses {
 
     /// The same, with a wish of the server: it is kept, and clients that share it are spread behind it.
     pub(super) fn at_least(&mut self, wish: Duration, random: &Random) -> Duration {
-        let ceiling = FIRST.saturating_mul(1 << self.failures.min(8)).min(LONGEST);
+        let pause = wish.min(RETRY_AFTER_LIMIT) + jittered(ALONE, self.failures, random);
         self.failures = self.failures.saturating_add(1);
-        wish.min(LONGEST_WISH) + ceiling.mul_f64(random.fraction()).max(SHORTEST)
+        pause
     }
 }
 
 /// `interval`, a tenth more or less, so that clients which began together do not stay together.
 pub(super) fn spread(interval: Duration, random: &Random) -> Duration {
-    interval.mul_f64(random.fraction().mul_add(0.2, 0.9)).max(SHORTEST)
+    between(interval.mul_f64(0.9), interval.mul_f64(1.1), random).max(SHORTEST)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pause::LONGEST;
 
     #[test]
     fn pauses_grow_to_a_ceiling_keep_the_servers_wish_and_never_vanish() {
         let random = Random::seeded(3);
         let mut pauses = Pauses::default();
         for failure in 0..200_u32 {
-            let ceiling = FIRST.saturating_mul(1 << failure.min(8)).min(LONGEST);
+            let ceiling = ALONE.saturating_mul(1 << failure.min(8)).min(LONGEST);
             let pause = pauses.at_least(Duration::ZERO, &random);
             assert!((SHORTEST..=ceiling).contains(&pause), "{failure}: {pause:?}");
         }
         pauses.reset();
         let wish = Duration::from_secs(30);
-        assert!((wish..=wish + FIRST).contains(&pauses.at_least(wish, &random)));
-        assert!(pauses.at_least(Duration::MAX, &random) <= LONGEST_WISH + FIRST * 2);
+        assert!((wish..=wish + ALONE).contains(&pauses.at_least(wish, &random)));
+        assert!(pauses.at_least(Duration::MAX, &random) <= RETRY_AFTER_LIMIT + ALONE * 2);
         for _ in 0..200 {
             let second = Duration::from_secs(1);
             assert!((second * 9 / 10..=second * 11 / 10).contains(&spread(second, &random)));

@@ -5,7 +5,7 @@ use cloud_client::Error;
 
 use super::{
     ChannelSet, Class, DATABASE_TIMEOUT, Effect, GapCause, JOIN_TIMEOUT, LEAVE_TIMEOUT, MAX_JOINING, PAUSES_SECONDS,
-    Phase, SHORTEST, USEFUL, core::Terms,
+    Phase, core::Terms,
 };
 use crate::{
     channel::{ChannelEvent, Joined},
@@ -13,6 +13,7 @@ use crate::{
     codes::{CHANNEL_REFUSED, JOIN_TIMEOUT as TIMED_OUT},
     connection::{LIMITED_WAIT, Now},
     event,
+    pause::{SHORTEST, USEFUL},
     refs::Ref,
 };
 

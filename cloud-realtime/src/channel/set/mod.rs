@@ -50,12 +50,8 @@ const DATABASE_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_JOINING: usize = 4;
 /// Ceilings of the pauses before a rejoin.
 const PAUSES_SECONDS: [u64; 5] = [1, 2, 5, 10, 30];
-/// The shortest pause.
-const SHORTEST: Duration = Duration::from_millis(500);
 /// A reason for closing a channel is also that of the socket's end if this comes so soon after it.
 const ABOUT_TO_CLOSE: Duration = Duration::from_secs(10);
-/// So long live, and earlier failures are forgotten.
-const USEFUL: Duration = Duration::from_secs(30);
 
 /// The machine.
 #[derive(Debug)]
