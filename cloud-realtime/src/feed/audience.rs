@@ -49,13 +49,22 @@ pub struct Entry<T> {
     pub replayed: bool,
     /// What it takes while it is kept back, in bytes.
     pub(super) size_bytes: usize,
+    /// Others before it have its position, which therefore names none but the first.
+    pub(super) shares_position: bool,
+}
+
+/// What names a message, and tells a repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Name<'e> {
+    Id(&'e str),
+    Position(&'e str),
 }
 
 impl<T> Entry<T> {
     /// A message that says nothing but its content.
     pub fn new(item: T) -> Self {
         let (id, position, audience) = (None, None, Audience::default());
-        Self { item, id, position, audience, replayed: false, size_bytes: 0 }
+        Self { item, id, position, audience, replayed: false, size_bytes: 0, shares_position: false }
     }
 
     /// Sets the id.
@@ -86,9 +95,18 @@ impl<T> Entry<T> {
         self
     }
 
+    /// Sets what it takes while it is kept back, in bytes. Default: nothing, and only the number of messages is bounded;
+    /// the sources here set the length of the message's text.
+    #[must_use]
+    pub const fn size_bytes(mut self, bytes: usize) -> Self {
+        self.size_bytes = bytes;
+        self
+    }
+
     /// What tells a repeat.
-    pub(super) fn key(&self) -> Option<&str> {
-        let position = || self.position.as_ref().map(Position::as_str).filter(|words| !words.is_empty());
-        self.id.as_deref().or_else(position)
+    pub(super) fn name(&self) -> Option<Name<'_>> {
+        let position = self.position.as_ref().map(Position::as_str).filter(|words| !words.is_empty());
+        let position = position.filter(|_| !self.shares_position).map(Name::Position);
+        self.id.as_deref().map(Name::Id).or(position)
     }
 }

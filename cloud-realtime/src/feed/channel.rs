@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 
 use super::{Dialect, FeedSource, Opening, Place, Reading, Signal};
 use crate::{
-    channel::{Channel, ChannelBuilder, ChannelEvent, Events},
+    channel::{Channel, ChannelBuilder, ChannelEvent, Events, GapCause},
     codec::{Content, Payload},
     message::Message,
 };
@@ -38,7 +38,11 @@ pub struct ChannelSource<T> {
 
 enum State {
     Closed(Option<Channel>),
-    Opening(BoxFuture<'static, Result<(Channel, Events), Error>>),
+    Opening {
+        opening: BoxFuture<'static, Result<(Channel, Events), Error>>,
+        /// It may have asked with a place that counts no more: it is left as soon as it is open.
+        stale: bool,
+    },
     Open(Channel, Events),
     Over,
 }
@@ -104,6 +108,8 @@ impl<T: 'static> ChannelSource<T> {
             ChannelEvent::Live | ChannelEvent::Resubscribed | ChannelEvent::Lagged { .. } if !self.replays => {
                 Some(Signal::Opened(Opening::Fresh))
             }
+            // The instance stays and goes on telling: no join follows, and a replay has nothing to do with rows.
+            ChannelEvent::Gap(GapCause::Database) if self.replays => None,
             ChannelEvent::Gap(_) => Some(Signal::Lost),
             ChannelEvent::Refused(error) => Some(Signal::Refused(error.clone())),
             _ => None,
@@ -121,12 +127,13 @@ impl<T: 'static> ChannelSource<T> {
                 dialect.ask(position.as_ref())
             });
         }
-        State::Opening(Box::pin(async move {
+        let opening = Box::pin(async move {
             if let Some(before) = before {
                 before.leave().await;
             }
             builder.listen().await
-        }))
+        });
+        State::Opening { opening, stale: false }
     }
 }
 
@@ -156,7 +163,8 @@ impl<T: Send + 'static> FeedSource<T> for ChannelSource<T> {
                     let before = before.take();
                     self.state = self.open(before, place);
                 }
-                State::Opening(opening) => match opening.await {
+                State::Opening { opening, stale } => match opening.await {
+                    Ok((channel, _)) if *stale => self.state = State::Closed(Some(channel)),
                     Ok((channel, events)) => self.state = State::Open(channel, events),
                     Err(error) => {
                         self.state = State::Over;
@@ -182,8 +190,7 @@ impl<T: Send + 'static> FeedSource<T> for ChannelSource<T> {
         self.lagged = false;
         self.state = match std::mem::replace(&mut self.state, State::Over) {
             State::Open(channel, _) => State::Closed(Some(channel)),
-            // It joins with the place as it is then.
-            opening @ State::Opening(_) => opening,
+            State::Opening { opening, .. } => State::Opening { opening, stale: true },
             State::Closed(before) => State::Closed(before),
             State::Over => State::Over,
         };
@@ -196,5 +203,45 @@ impl<T> fmt::Debug for ChannelSource<T> {
             .field("dialect", &self.dialect)
             .field("replays", &self.replays)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloud_client::Client;
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::{Realtime, Topic, feed::JsonDialect, status::ChannelState};
+
+    fn builder() -> ChannelBuilder {
+        let client = Client::builder("http://127.0.0.1:9", "sb_publishable_test").unwrap().build();
+        Realtime::builder(&client).open().channel(Topic::parse("feed:o1").unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_database_does_not_close_a_replaying_channel() {
+        for (replays, lost) in [(true, false), (false, true)] {
+            let mut source = ChannelSource::<u64>::new(builder(), JsonDialect::new(), replays);
+            let heard = source.hear(&ChannelEvent::Gap(GapCause::Database));
+            assert_eq!(matches!(heard, Some(Signal::Lost)), lost, "{heard:?}");
+            for cause in [GapCause::Connection, GapCause::Channel, GapCause::Rejoin] {
+                assert!(matches!(source.hear(&ChannelEvent::Gap(cause)), Some(Signal::Lost)), "{cause:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_was_being_opened_for_another_place_is_left_and_opened_anew() {
+        let mut source = ChannelSource::<u64>::replaying(builder(), JsonDialect::new());
+        let (first, events) = builder().listen().await.unwrap();
+        let opening = Box::pin(std::future::ready(Ok((first.clone(), events))));
+        source.state = State::Opening { opening, stale: false };
+        source.reopen();
+        while !matches!(source.state, State::Open(..)) {
+            assert!(source.next(&Place::default()).now_or_never().is_none(), "nobody answers");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(first.state(), ChannelState::Left);
     }
 }

@@ -122,7 +122,7 @@ impl<T: DeserializeOwned> Dialect<T> for JsonDialect {
 }
 
 /// An error that says where, and not what, since a source is printed by reporters.
-fn unreadable(fault: serde_json::Error) -> Error {
+pub(super) fn unreadable(fault: serde_json::Error) -> Error {
     Error::new(UNREADABLE).during("read an item of a feed").with_source(bad_json("item")(fault))
 }
 

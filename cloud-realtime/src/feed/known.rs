@@ -1,33 +1,38 @@
-//! What was told already: a bounded set of ids, and the bounded queue of what must wait.
-use std::collections::{HashSet, VecDeque};
+//! What was told already: a bounded set of names, and the bounded queue of what must wait.
+use std::{
+    collections::{HashSet, VecDeque},
+    hash::{BuildHasher as _, RandomState},
+};
 
-use super::Entry;
+use super::{Entry, audience::Name};
 
-/// Ids that are remembered, newest last. A replay that reaches further back is told apart by the host's own store.
+/// Names that are remembered, newest last. A replay that reaches further back is told apart by the host's own store.
 pub const MAX_REMEMBERED: usize = 4_096;
 /// Most messages that wait for the end of a catch-up.
 pub const MAX_HELD: usize = 1_024;
 /// Most bytes of them.
 pub const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 
-/// The ids of what was told.
+/// The names of what was told: of each a hash of 64 bits under a key of this process, whatever its length.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    order: VecDeque<Box<str>>,
-    ids: HashSet<Box<str>>,
+    hash: RandomState,
+    order: VecDeque<u64>,
+    names: HashSet<u64>,
 }
 
 impl Known {
-    /// Remembers `key`; false when it was known.
-    pub(super) fn is_new(&mut self, key: &str) -> bool {
-        if !self.ids.insert(key.into()) {
+    /// Remembers `name`; false when it was known.
+    pub(super) fn is_new(&mut self, name: Name<'_>) -> bool {
+        let name = self.hash.hash_one(name);
+        if !self.names.insert(name) {
             return false;
         }
-        self.order.push_back(key.into());
+        self.order.push_back(name);
         if self.order.len() > MAX_REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
-            self.ids.remove(&oldest);
+            self.names.remove(&oldest);
         }
         true
     }
@@ -74,15 +79,16 @@ mod tests {
     #[test]
     fn repeats_are_known_and_memory_is_bounded() {
         let mut known = Known::default();
-        assert!(known.is_new("6"));
-        assert!(!known.is_new("6"));
+        assert!(known.is_new(Name::Id("6")));
+        assert!(!known.is_new(Name::Id("6")));
+        assert!(known.is_new(Name::Position("6")), "an id is no position");
         for n in 0..2 * MAX_REMEMBERED {
-            assert!(known.is_new(&format!("n{n}")));
+            assert!(known.is_new(Name::Id(&format!("n{n}"))));
         }
-        assert_eq!((known.ids.len(), known.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
-        assert!(known.is_new("6"), "forgotten long ago");
+        assert_eq!((known.names.len(), known.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
+        assert!(known.is_new(Name::Id("6")), "forgotten long ago");
         known.forget();
-        assert!(known.is_new("n8000"));
+        assert!(known.is_new(Name::Id("n8000")));
     }
 
     #[test]
@@ -92,8 +98,8 @@ mod tests {
         assert!(!held.keep(Entry::new(0)));
         assert!(held.take().is_empty());
         let mut held = Held::default();
-        let large = Entry { size_bytes: MAX_HELD_BYTES / 2, ..Entry::new(0) };
+        let large = Entry::new(0).size_bytes(MAX_HELD_BYTES / 2);
         assert!(held.keep(large.clone()) && held.keep(large.clone()));
-        assert!(!held.keep(Entry { size_bytes: 1, ..Entry::new(0) }));
+        assert!(!held.keep(Entry::new(0).size_bytes(1)));
     }
 }

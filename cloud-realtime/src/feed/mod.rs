@@ -25,6 +25,7 @@
 //! # #[derive(serde::Deserialize)]
 //! # struct Ticket { ticket: secrecy::SecretString }
 //! # fn store(note: &Note, position: Option<&Position>) -> std::io::Result<()> { Ok(()) }
+//! # fn keep(position: Option<&Position>) -> std::io::Result<()> { Ok(()) }
 //! # fn clear() -> std::io::Result<()> { Ok(()) }
 //!
 //! # async fn follow(client: Client, stored: Option<Position>) -> Result<(), Box<dyn std::error::Error>> {
@@ -42,7 +43,12 @@
 //!             store(&item, position.as_ref())?; // one transaction
 //!             feed.applied(position.as_ref());
 //!         }
-//!         FeedEvent::Gap { after: None } => clear()?, // everything comes again
+//!         FeedEvent::Gap { anew: true, .. } => clear()?, // everything comes again
+//!         // A feed without messages has a place too.
+//!         FeedEvent::CaughtUp { position } => {
+//!             keep(position.as_ref())?;
+//!             feed.applied(position.as_ref());
+//!         }
 //!         _ => {}
 //!     }
 //! }
@@ -72,12 +78,15 @@ pub use self::{
     sse::SseSource,
 };
 
-use std::{collections::VecDeque, fmt, future::pending, sync::Arc};
+use std::{collections::VecDeque, fmt, future::pending, sync::Arc, time::Duration};
 
 use cloud_client::{Client, Error};
 use futures::future::BoxFuture;
 
-use self::sequence::{Effect, Sequence, Step};
+use self::{
+    pause::Pauses,
+    sequence::{Effect, Sequence, Step},
+};
 
 /// What a feed tells.
 #[derive(Clone, Debug)]
@@ -94,20 +103,25 @@ pub enum FeedEvent<T> {
         /// Whether it was missed before and comes from a replay or a catch-up.
         replayed: bool,
     },
-    /// The sequence broke. What was missed after the position follows, where there is a [`CatchUp`]. Without a position
-    /// everything follows from the beginning, to be put in place of what is held; forget the stored position with it.
-    /// Where there is no catch-up, the application has to read for itself what it lacks.
+    /// The sequence broke. Where there is a [`CatchUp`], what was missed follows; where there is none, the application
+    /// has to read for itself what it lacks.
     Gap {
-        /// After which position something may be missing.
+        /// After which position something may be missing; `None` where that is not known.
         after: Option<Position>,
+        /// Whether everything follows from the beginning, to be put in place of what is held. Forget the stored position
+        /// with it.
+        anew: bool,
     },
     /// Nothing is missing any more: from here on messages are told as they happen.
     CaughtUp {
-        /// Where the feed is once all that was told is applied, if that is known.
+        /// Where the feed is once all that was told is applied, if that is known. Store it as an item's, and say so with
+        /// [`Feed::applied`]: a feed that brings no messages has no other.
         position: Option<Position>,
     },
-    /// The server refuses the feed, see the error's kind. A channel is asked for again with the next token or socket;
-    /// polling and event streams have ended.
+    /// The server refuses the feed, or a page of it, and time alone will not change that; see the error's kind. A channel
+    /// is asked for again with the next token or socket. Polling and event streams have ended, also when somebody between
+    /// here and the server answers in its place: make another feed, after the position. A page that closes gaps is asked
+    /// for again through a source that is opened anew, with growing pauses, and this told each time.
     Refused(Error),
     /// A message of the feed that cannot be read. The feed goes on behind it.
     Unreadable(Error),
@@ -120,6 +134,9 @@ pub struct Feed<T> {
     source: Box<dyn FeedSource<T>>,
     pages: Option<Arc<dyn CatchUp<T>>>,
     pulling: Option<BoxFuture<'static, Result<Page<T>, Error>>>,
+    /// Until then the source is left alone.
+    pausing: Option<BoxFuture<'static, ()>>,
+    pauses: Pauses,
     place: Place,
     sequence: Sequence<T>,
     ready: VecDeque<FeedEvent<T>>,
@@ -135,6 +152,8 @@ impl<T: Send + 'static> Feed<T> {
             source: Box::new(source),
             pages: None,
             pulling: None,
+            pausing: None,
+            pauses: Pauses::default(),
             place: Place::default(),
             sequence: Sequence::new(),
             ready: VecDeque::new(),
@@ -174,6 +193,10 @@ impl<T: Send + 'static> Feed<T> {
             if self.over {
                 return None;
             }
+            if let Some(pause) = &mut self.pausing {
+                pause.await;
+                self.pausing = None;
+            }
             let step = tokio::select! {
                 biased;
                 page = finish(&mut self.pulling) => Step::Pulled(page),
@@ -210,7 +233,10 @@ impl<T: Send + 'static> Feed<T> {
         self.take(Step::StartOver);
     }
 
-    /// As [`Self::start_over`] for another audience, whose positions are others.
+    /// As [`Self::start_over`] with another audience, for which `position` is.
+    ///
+    /// This changes what is let through, and nothing else: topic, request and pages stay those that the source and the
+    /// catch-up were made with, so only what comes over them can be switched to. For another topic, make another feed.
     pub fn switch_audience(&mut self, audience: Audience, position: impl Into<Option<Position>>) {
         self.sequence.set_audience(Some(audience));
         self.start_over(position);
@@ -221,20 +247,35 @@ impl<T: Send + 'static> Feed<T> {
         self.sequence.step(step, self.place.position(), &mut effects);
         for effect in effects {
             match effect {
-                Effect::Tell(event) => self.ready.push_back(event),
-                Effect::Pull(after) => {
-                    let (clock, random) = (self.client.clock().clone(), self.client.random().clone());
-                    let pull = |pages: &Arc<dyn CatchUp<T>>| {
-                        let pull: BoxFuture<'static, _> =
-                            Box::pin(catch_up::pull(Arc::clone(pages), after, clock, random));
-                        pull
-                    };
-                    self.pulling = self.pages.as_ref().map(pull);
+                Effect::Tell(event) => {
+                    if matches!(event, FeedEvent::CaughtUp { .. }) {
+                        self.pauses.reset();
+                    }
+                    self.ready.push_back(event);
+                }
+                Effect::Pull(after) => self.pull(after, Duration::ZERO),
+                Effect::PullLater => {
+                    let pause = self.pauses.at_least(Duration::ZERO, self.client.random());
+                    self.pull(None, pause);
                 }
                 Effect::StopPulling => self.pulling = None,
-                Effect::Reopen => self.source.reopen(),
+                Effect::Reopen => {
+                    self.pausing = None;
+                    self.source.reopen();
+                }
+                Effect::ReopenLater(wish) => {
+                    let (clock, pause) =
+                        (self.client.clock().clone(), self.pauses.at_least(wish, self.client.random()));
+                    self.pausing = Some(Box::pin(async move { clock.sleep(pause).await }));
+                    self.source.reopen();
+                }
             }
         }
+    }
+
+    fn pull(&mut self, after: Option<Position>, pause: Duration) {
+        let Some(pages) = &self.pages else { return };
+        self.pulling = Some(Box::pin(catch_up::pull(self.client.clone(), Arc::clone(pages), after, pause)));
     }
 }
 

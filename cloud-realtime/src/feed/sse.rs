@@ -2,8 +2,9 @@
 //!
 //! request → events → [`Signal`]. The server's `retry` is the least pause between two requests; a clean end, a cut, a
 //! silence or a failure of the server is a pause and another request with the place as it is then. 204 is the end, and so is
-//! whatever time alone does not change: another content type, a refusal, an event past the limits. An event that was cut
-//! in the middle is discarded. Grammar: WHATWG HTML §9.2 "Server-sent events".
+//! whatever time alone does not change: another content type, a refusal, an event past the limits, somebody in between who
+//! answers in the server's place. An event that was cut in the middle is discarded. An event is named by the id it brings;
+//! one without has the position of the last that had one, and no name. Grammar: WHATWG HTML §9.2 "Server-sent events".
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -11,12 +12,14 @@ use cloud_client::{
     Client, Error,
     call::Call,
     error::codes::QUERY_INVALID,
+    retry::is_hopeless,
     sse::{Limits, SseEvent, SseStream},
 };
 use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue};
 
 use super::{Dialect, FeedSource, Opening, Place, Position, Reading, Signal, channel::signal, pause::Pauses};
+use crate::pause::USEFUL;
 
 /// The pause of a server that names none.
 const RETRY: Duration = Duration::from_secs(1);
@@ -32,8 +35,10 @@ pub struct SseSource<T> {
     /// The least pause, as the server has set it.
     retry: Duration,
     pauses: Pauses,
-    /// Whether the last request asked with an id.
-    placed: bool,
+    /// The id of the last event, or the one that was asked with; empty without one.
+    last_id: String,
+    /// When the stream began.
+    opened: Duration,
     next: VecDeque<Signal<T>>,
 }
 
@@ -49,7 +54,7 @@ enum State {
 
 impl<T: 'static> SseSource<T> {
     /// The stream that `call`, a `GET`, asks for. What an event's type and data mean is for `dialect` to say; an item
-    /// without a position has the event's id for it.
+    /// without a position has the event's id for it, or the last one before it.
     pub fn new(client: &Client, call: Call, dialect: impl Dialect<T> + 'static) -> Self {
         Self {
             client: client.clone(),
@@ -60,7 +65,8 @@ impl<T: 'static> SseSource<T> {
             state: State::Closed,
             retry: RETRY,
             pauses: Pauses::default(),
-            placed: false,
+            last_id: String::new(),
+            opened: Duration::ZERO,
             next: VecDeque::new(),
         }
     }
@@ -74,10 +80,9 @@ impl<T: 'static> SseSource<T> {
 
     fn ask(&mut self, place: &Place) -> Result<State, Error> {
         let mut call = self.call.clone();
-        let position = place.position();
-        self.placed = position.is_some();
-        if let Some(position) = position {
-            let value = HeaderValue::from_bytes(position.as_str().as_bytes());
+        self.last_id = place.position().map(|position| position.as_str().to_owned()).unwrap_or_default();
+        if !self.last_id.is_empty() {
+            let value = HeaderValue::from_bytes(self.last_id.as_bytes());
             call = call.header(LAST_EVENT_ID, value.map_err(|_| Error::new(QUERY_INVALID).during("open a feed"))?);
         }
         let (client, limits) = (self.client.clone(), self.limits.clone());
@@ -94,18 +99,20 @@ impl<T: 'static> SseSource<T> {
         match answer {
             Ok(None) => self.state = State::Over,
             Ok(Some(stream)) => {
-                self.next.push_back(Signal::Opened(if self.placed { Opening::Replay } else { Opening::New }));
+                let placed = !self.last_id.is_empty();
+                self.next.push_back(Signal::Opened(if placed { Opening::Replay } else { Opening::New }));
                 if !self.dialect.tells_end() {
                     self.next.push_back(Signal::Replayed(None));
                 }
-                self.state = State::Open(Box::new(stream));
+                self.opened = self.client.clock().monotonic();
+                self.state = State::Open(Box::new(stream.began_after(self.last_id.as_str())));
             }
             Err(error) => self.failed(error),
         }
     }
 
     fn failed(&mut self, error: Error) {
-        if error.kind().is_transient() {
+        if error.kind().is_transient() && !is_hopeless(&error) {
             tracing::debug!(code = %error.code(), "a feed is asked for again");
             self.wait(error.retry_after().unwrap_or_default());
         } else {
@@ -116,6 +123,9 @@ impl<T: 'static> SseSource<T> {
 
     fn ended(&mut self, stream_retry: Option<Duration>, error: Option<Error>) {
         self.retry = stream_retry.unwrap_or(self.retry);
+        if self.client.clock().monotonic() >= self.opened + USEFUL {
+            self.pauses.reset();
+        }
         self.next.push_back(Signal::Lost);
         match error {
             Some(error) => self.failed(error),
@@ -124,12 +134,15 @@ impl<T: 'static> SseSource<T> {
     }
 
     fn hear(&mut self, event: &SseEvent) {
-        // Something came: the server works.
-        self.pauses.reset();
+        // An empty id takes the place back, also one that came without data.
+        let taken_back = event.id.is_empty() && (event.brought_id || !self.last_id.is_empty());
+        self.last_id.clone_from(&event.id);
         let reading = match self.dialect.read(&event.event, &event.data) {
             Reading::Item(mut entry) => {
-                // An empty id is a position too: it takes the one before back.
-                entry.position.get_or_insert_with(|| Position::new(event.id.as_str()));
+                if entry.position.is_none() && (taken_back || !event.id.is_empty()) {
+                    entry.position = Some(Position::new(event.id.as_str()));
+                    entry.shares_position = !event.brought_id;
+                }
                 Reading::Item(entry)
             }
             other => other,

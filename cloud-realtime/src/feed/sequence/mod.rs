@@ -8,18 +8,19 @@
 //!   │ └──────────────────────► Pulling ───────────────────────┘ │
 //!   └── Lost, Refused, StartOver      ▲─────────────────────────┘
 //! ```
+//! A page that is refused closes too, and opens the source again after a pause: nothing stays open that nobody hears.
 //! While something older is still to come, live messages are held back (bounded); they follow the catch-up, without what
 //! it brought already. A hole in them is closed by another catch-up. Positions are only passed on here: they move when the
 //! application has applied what came, so a crash repeats and never loses.
-use std::mem;
+use std::{mem, time::Duration};
 
 use cloud_client::Error;
 
 use super::{
     Audience, Entry, FeedEvent, Opening, Page, Position, Signal,
+    catch_up::{MAX_TOO_OLD, broken},
     known::{Held, Known},
 };
-use crate::codes::FEED_BROKEN;
 
 /// What a feed is made of, step by step.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(super) struct Sequence<T> {
     /// Where a catch-up was interrupted. It goes on there: what it brought is told, and the place may still be one from
     /// before everything was to come again.
     unfinished: Option<Option<Position>>,
+    /// How often the pages were too old since it was last caught up.
+    too_old: u32,
     state: State<T>,
 }
 
@@ -58,10 +61,14 @@ pub(super) enum Effect<T> {
     Tell(FeedEvent<T>),
     /// Ask for the page after this position, instead of any that was asked for before.
     Pull(Option<Position>),
+    /// Ask for the first page, after a pause.
+    PullLater,
     /// No page is wanted any more.
     StopPulling,
     /// Close, and open again behind the present position.
     Reopen,
+    /// The same after a pause, which is at least this long.
+    ReopenLater(Duration),
 }
 
 /// What happens.
@@ -84,6 +91,7 @@ impl<T> Sequence<T> {
             begun: false,
             retried: false,
             unfinished: None,
+            too_old: 0,
             state: State::Closed,
         }
     }
@@ -119,17 +127,27 @@ impl<T> Sequence<T> {
             }
             Step::Signal(Signal::Missed) => self.missed(place, out),
             Step::Signal(Signal::Lost) => self.close(None, out),
-            Step::Signal(Signal::Refused(error)) | Step::Pulled(Err(error)) => {
-                self.close(Some(Effect::Tell(FeedEvent::Refused(error))), out);
-            }
+            Step::Signal(Signal::Refused(error)) => self.close(Some(Effect::Tell(FeedEvent::Refused(error))), out),
             Step::Signal(Signal::Unreadable(error)) => out.push(Effect::Tell(FeedEvent::Unreadable(error))),
             Step::Pulled(Ok(page)) => self.pulled(page, out),
+            Step::Pulled(Err(error)) => {
+                if let State::Pulling { after, .. } = mem::replace(&mut self.state, State::Closed) {
+                    self.unfinished = Some(after);
+                }
+                Self::refused(error, out);
+            }
             Step::StartOver => {
                 self.known.forget();
                 self.close(Some(Effect::Reopen), out);
-                (self.begun, self.retried, self.unfinished) = (false, false, None);
+                (self.begun, self.retried, self.unfinished, self.too_old) = (false, false, None, 0);
             }
         }
+    }
+
+    /// No page can be had for now. The source would be open with nobody who hears it.
+    fn refused(error: Error, out: &mut Vec<Effect<T>>) {
+        let wish = error.retry_after().unwrap_or_default();
+        out.extend([Effect::Tell(FeedEvent::Refused(error)), Effect::ReopenLater(wish)]);
     }
 
     fn close(&mut self, effect: Option<Effect<T>>, out: &mut Vec<Effect<T>>) {
@@ -165,10 +183,10 @@ impl<T> Sequence<T> {
 
     /// The source does not have what comes after `place`.
     fn gap(&mut self, held: Held<T>, place: Option<Position>, out: &mut Vec<Effect<T>>) {
-        match (&place, self.begun) {
-            (Some(_), _) => out.push(Effect::Tell(FeedEvent::Gap { after: place.clone() })),
-            (None, true) => self.start_anew(out),
-            (None, false) => {}
+        match &place {
+            None if !self.begun => {}
+            None if self.catches_up => self.start_anew(out),
+            _ => out.push(Effect::Tell(FeedEvent::Gap { after: place.clone(), anew: false })),
         }
         if self.catches_up {
             self.pull(held, place, out);
@@ -197,16 +215,19 @@ impl<T> Sequence<T> {
     /// Everything comes again, also what was told before.
     fn start_anew(&mut self, out: &mut Vec<Effect<T>>) {
         self.known.forget();
-        out.push(Effect::Tell(FeedEvent::Gap { after: None }));
+        out.push(Effect::Tell(FeedEvent::Gap { after: None, anew: true }));
     }
 
     fn live(&mut self, position: Option<Position>, held: Held<T>, out: &mut Vec<Effect<T>>) {
-        (self.begun, self.retried) = (true, false);
+        (self.begun, self.retried, self.too_old) = (true, false, 0);
         self.state = State::Live;
-        out.push(Effect::Tell(FeedEvent::CaughtUp { position }));
+        let mut told = false;
         for entry in held.take() {
-            self.tell(entry, false, out);
+            told |= self.tell(entry, false, out);
         }
+        // What was held back says for itself where it is; the position may be ahead of it or behind it.
+        let position = position.filter(|_| !told);
+        out.push(Effect::Tell(FeedEvent::CaughtUp { position }));
     }
 
     fn item(&mut self, entry: Entry<T>, place: Option<Position>, out: &mut Vec<Effect<T>>) {
@@ -217,8 +238,12 @@ impl<T> Sequence<T> {
         match &mut self.state {
             // A rest of what was opened before.
             State::Closed => {}
-            State::Live => self.tell(entry, false, out),
-            State::Replaying(_) if entry.replayed => self.tell(entry, true, out),
+            State::Live => {
+                self.tell(entry, false, out);
+            }
+            State::Replaying(_) if entry.replayed => {
+                self.tell(entry, true, out);
+            }
             State::Replaying(held) => {
                 if !held.keep(entry) {
                     self.missed(place, out);
@@ -238,20 +263,27 @@ impl<T> Sequence<T> {
         };
         match page {
             Page::TooOld if after.is_none() => {
-                let error = Error::new(FEED_BROKEN).with_detail("the first page is too old");
-                out.push(Effect::Tell(FeedEvent::Refused(error)));
                 self.unfinished = Some(None);
-                return;
+                return Self::refused(broken("the first page is too old"), out);
             }
             Page::TooOld => {
                 self.start_anew(out);
+                if self.too_old == MAX_TOO_OLD {
+                    self.unfinished = Some(None);
+                    return Self::refused(broken("pages are too old again and again"), out);
+                }
+                self.too_old += 1;
                 after = None;
-                out.push(Effect::Pull(None));
+                out.push(if self.too_old == 1 { Effect::Pull(None) } else { Effect::PullLater });
             }
             Page::Items { entries, position, more } => {
                 for entry in entries {
-                    if self.audience.as_ref().is_none_or(|wanted| wanted.takes(&entry.audience)) {
-                        self.tell(entry, true, out);
+                    match entry {
+                        Ok(entry) if self.audience.as_ref().is_none_or(|wanted| wanted.takes(&entry.audience)) => {
+                            self.tell(entry, true, out);
+                        }
+                        Ok(_) => {}
+                        Err(error) => out.push(Effect::Tell(FeedEvent::Unreadable(error))),
                     }
                 }
                 // A page that leads nowhere is the last one, whatever it says.
@@ -267,12 +299,15 @@ impl<T> Sequence<T> {
         self.state = State::Pulling { held, after, again };
     }
 
-    fn tell(&mut self, entry: Entry<T>, replayed: bool, out: &mut Vec<Effect<T>>) {
-        if entry.key().is_none_or(|key| self.known.is_new(key)) {
+    /// Tells `entry` unless it was told; whether it did.
+    fn tell(&mut self, entry: Entry<T>, replayed: bool, out: &mut Vec<Effect<T>>) -> bool {
+        let new = entry.name().is_none_or(|name| self.known.is_new(name));
+        if new {
             self.begun = true;
             let Entry { item, id, position, .. } = entry;
             out.push(Effect::Tell(FeedEvent::Item { item, id, position, replayed }));
         }
+        new
     }
 }
 

@@ -41,6 +41,8 @@ enum Op {
     Repeat(usize),
     Deliver(usize),
     Page,
+    /// The page that is asked for is refused, or cannot be read.
+    RefusePage,
     Apply(usize),
     Cut,
     Open,
@@ -61,6 +63,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0..40_usize).prop_map(Op::Repeat),
         8 => (1..30_usize).prop_map(Op::Deliver),
         6 => Just(Op::Page),
+        1 => Just(Op::RefusePage),
         6 => (1..30_usize).prop_map(Op::Apply),
         2 => Just(Op::Cut),
         4 => Just(Op::Open),
@@ -122,6 +125,9 @@ impl World {
             }
             Op::Deliver(count) => (0..count).for_each(|_| self.deliver()),
             Op::Page => self.page(),
+            Op::RefusePage if self.pull.take().is_some() => {
+                self.step(Step::Pulled(Err(Error::new(cloud_client::error::codes::FORBIDDEN))));
+            }
             Op::Apply(count) => (0..count).for_each(|_| self.apply()),
             Op::Cut if self.wire.take().is_some() => self.step(Step::Signal(Signal::Lost)),
             Op::Open if self.wire.is_none() => self.open(),
@@ -160,18 +166,24 @@ impl World {
     fn open(&mut self) {
         let mut wire = VecDeque::new();
         if self.replays {
+            let mut end = None;
             wire.push_back(Signal::Opened(if self.place.is_some() { Opening::Replay } else { Opening::New }));
             match self.place.as_ref().map(index) {
                 Some(n) if n / EPOCH < self.epoch || n % EPOCH + 1 < self.floor => wire.push_back(Signal::TooOld),
                 Some(n) => {
                     let from = n % EPOCH + 1;
-                    // The newest may come live before the replay reaches it, and then again.
-                    wire.extend((self.log > from + 2).then(|| Signal::Item(self.entry(self.log - 1))));
-                    wire.extend((from..self.log).map(|n| Signal::Item(self.entry(n).replayed())));
+                    // The newest may come live before the replay reaches it, and then again; or instead, and the end of
+                    // the replay counts it in.
+                    let newest = (self.log > from + 2).then(|| self.entry(self.log - 1));
+                    let counted = newest.is_some() && self.log.is_multiple_of(2);
+                    let to = if counted { self.log - 1 } else { self.log };
+                    wire.extend(newest.map(Signal::Item));
+                    wire.extend((from..to).map(|n| Signal::Item(self.entry(n).replayed())));
+                    end = counted.then(|| place_of(self.epoch, self.log - 1));
                 }
                 None => {}
             }
-            wire.push_back(Signal::Replayed(None));
+            wire.push_back(Signal::Replayed(end));
         } else {
             wire.push_back(Signal::Opened(Opening::Fresh));
         }
@@ -192,7 +204,8 @@ impl World {
         let from = after.as_ref().map_or(0, |after| index(after) % EPOCH + 1);
         let to = self.log.min(from + 7);
         let position = to.checked_sub(1).filter(|_| to > from).map(|n| place_of(self.epoch, n));
-        let page = Page::Items { entries: (from..to).map(|n| self.entry(n)).collect(), position, more: to < self.log };
+        let page =
+            Page::Items { entries: (from..to).map(|n| Ok(self.entry(n))).collect(), position, more: to < self.log };
         self.step(Step::Pulled(Ok(page)));
     }
 
@@ -203,8 +216,9 @@ impl World {
             match effect {
                 Effect::Tell(event) => self.inbox.push_back(event),
                 Effect::Pull(after) => self.pull = Some(after),
+                Effect::PullLater => self.pull = Some(None),
                 Effect::StopPulling => self.pull = None,
-                Effect::Reopen => self.wire = None,
+                Effect::Reopen | Effect::ReopenLater(_) => self.wire = None,
             }
         }
     }
@@ -221,11 +235,11 @@ impl World {
                 }
                 self.place = position;
             }
-            Some(FeedEvent::Gap { after: None }) => {
+            Some(FeedEvent::Gap { anew: true, .. }) => {
                 self.held.clear();
                 self.place = None;
             }
-            Some(FeedEvent::Refused(error)) => panic!("{error:?}"),
+            Some(FeedEvent::CaughtUp { position: Some(position) }) => self.place = Some(position),
             _ => {}
         }
     }

@@ -2,7 +2,10 @@
 use cloud_client::{
     ErrorKind,
     call::Call,
-    error::{Service, codes::UNREADABLE},
+    error::{
+        Service,
+        codes::{INTERCEPTED, UNREADABLE},
+    },
 };
 use cloud_realtime::{
     codec::Content,
@@ -129,17 +132,19 @@ async fn the_servers_retry_is_the_least_pause_and_failures_make_it_grow() {
         Answer::status(500, &[]),
         Answer::status(429, &[]),
         Answer::text("retry: 10\nid: 2\ndata: b\n\n", Tail::Cut),
-        Answer::text("data: c\n\n", Tail::Silence),
+        // Of use for so long that what was before is forgotten.
+        Answer { chunks: vec![(30, b"data: c\n\n".to_vec())], ..Answer::text("", Tail::Cut) },
+        Answer::text("data: d\n\n", Tail::Silence),
     ]);
     let mut feed = feed(&script);
-    let told = [applied(&mut feed).await, applied(&mut feed).await, applied(&mut feed).await];
-    assert_eq!(told, ["a", "b", "c"]);
+    let told = [applied(&mut feed).await, applied(&mut feed).await, applied(&mut feed).await, applied(&mut feed).await];
+    assert_eq!(told, ["a", "b", "c", "d"]);
     let at: Vec<Duration> = script.asked().into_iter().map(|asked| asked.at).collect();
     let pauses: Vec<u64> = at.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
-    for (pause, (least, most)) in pauses.iter().zip([(7, 9), (40, 44), (7, 15), (7, 23), (0, 2)]) {
+    for (pause, (least, most)) in pauses.iter().zip([(7, 9), (40, 44), (7, 15), (7, 23), (0, 32), (30, 32)]) {
         assert!((least..=most).contains(pause), "{pauses:?}");
     }
-    assert_eq!(script.ids(), ["none", "1", "1", "1", "1", "2"]);
+    assert_eq!(script.ids(), ["none", "1", "1", "1", "1", "2", "2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,4 +193,41 @@ async fn a_dropped_wait_loses_nothing() {
         }
     }
     assert_eq!((told, script.asked().len()), (vec!["a".to_owned(), "b".to_owned()], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_an_id_of_its_own_is_told_and_keeps_the_place_of_the_last_that_had_one() {
+    let script = Script::new([
+        Answer::text("id: 7\ndata: a\n\ndata: b\n\ndata: b\n\n", Tail::End),
+        Answer::text("data: c\n\nid: 7\ndata: a\n\ndata: d\n\n", Tail::Cut),
+        // An id that is taken back without a message.
+        Answer::text("id:\n\ndata: e\n\n", Tail::Cut),
+        Answer::text("data: f\n\n", Tail::Silence),
+    ]);
+    let mut feed = feed(&script);
+    let mut told = Vec::new();
+    while told.len() < 7 {
+        let item = applied(&mut feed).await;
+        told.push(format!("{item}{}", feed.position().unwrap_or_default()));
+    }
+    assert_eq!(told, ["a7", "b7", "b7", "c7", "d7", "e", "f"]);
+    assert_eq!(script.ids(), ["none", "7", "7", "none"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_ids_leaves_the_place_as_it_is() {
+    let script = Script::new([Answer::text("data: a\n\ndata: b\n\n", Tail::Silence)]);
+    let mut feed = feed(&script);
+    assert_eq!(item(&mut feed).await, ("a".to_owned(), None));
+    feed.applied(&Position::new("9"));
+    assert_eq!((applied(&mut feed).await, feed.position()), ("b".into(), Some(Position::new("9"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_the_servers_place_is_told_instead_of_asked_for_again_and_again() {
+    let script = Script::new([Answer::status(200, &[("content-type", "text/html")])]);
+    let mut feed = feed(&script);
+    let Some(FeedEvent::Refused(error)) = next(&mut feed).await else { panic!("no refusal") };
+    assert_eq!((error.code(), script.asked().len()), (INTERCEPTED, 1));
+    assert!(next(&mut feed).await.is_none());
 }

@@ -113,10 +113,14 @@ impl Store {
                 self.position.clone_from(&position);
                 feed.applied(position.as_ref());
             }
-            FeedEvent::Gap { after: None } => {
+            FeedEvent::Gap { anew: true, .. } => {
                 self.items.clear();
                 self.position = None;
                 self.wholes += 1;
+            }
+            FeedEvent::CaughtUp { position: Some(position) } => {
+                feed.applied(&position);
+                self.position = Some(position);
             }
             FeedEvent::Refused(error) | FeedEvent::Unreadable(error) => panic!("{error:?}"),
             _ => {}

@@ -107,7 +107,7 @@ async fn r12_the_next_message_is_exactly_the_one_behind_the_position() {
                 match soon("the rest", feed.next()).await.unwrap() {
                     FeedEvent::Item { item, replayed, .. } => told.push((item, replayed)),
                     FeedEvent::CaughtUp { .. } => break,
-                    FeedEvent::Gap { after } => assert_eq!((after.as_ref(), shape), (Some(position), Shape::Fresh)),
+                    FeedEvent::Gap { after, .. } => assert_eq!((after.as_ref(), shape), (Some(position), Shape::Fresh)),
                     other => panic!("{other:?}"),
                 }
             }
