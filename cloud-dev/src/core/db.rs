@@ -15,14 +15,16 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rusqlite::{Connection, functions::FunctionFlags};
 use tokio::sync::{mpsc, oneshot, watch};
+
+use super::deadline::Deadline;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -37,9 +39,6 @@ const FILE: &str = "cloud.sqlite3";
 
 /// The lock beside it, so that two servers never share one directory.
 const LOCK: &str = "cloud.lock";
-
-/// Instructions of SQLite's machine between two looks at the deadline.
-const STRIDE: i32 = 1_000;
 
 /// How long to wait for a lock: a cloud that was just dropped may still be letting go.
 const LOCK_WAIT: Duration = Duration::from_millis(400);
@@ -70,45 +69,6 @@ struct Owner {
     deadline: Deadline,
 }
 
-/// When the job under way has had its time; nothing is measured between jobs.
-#[derive(Clone, Debug)]
-struct Deadline {
-    began: Instant,
-    /// Milliseconds after `began`; `u64::MAX` is never.
-    over: Arc<AtomicU64>,
-}
-
-impl Deadline {
-    fn new() -> Self {
-        Self { began: Instant::now(), over: Arc::new(AtomicU64::new(u64::MAX)) }
-    }
-
-    fn millis(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn is_over(&self) -> bool {
-        let over = self.over.load(Ordering::Relaxed);
-        over != u64::MAX && self.millis() >= over
-    }
-
-    /// Runs `work`, in which statements end with `SQLITE_INTERRUPT` once `limit` is over.
-    fn within<T>(&self, limit: Duration, work: impl FnOnce() -> T) -> T {
-        struct Lifted<'d>(&'d AtomicU64);
-
-        impl Drop for Lifted<'_> {
-            fn drop(&mut self) {
-                self.0.store(u64::MAX, Ordering::Relaxed);
-            }
-        }
-
-        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        self.over.store(self.millis().saturating_add(limit), Ordering::Relaxed);
-        let _lifted = Lifted(&self.over);
-        work()
-    }
-}
-
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Db").finish_non_exhaustive()
@@ -132,10 +92,7 @@ impl Db {
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.set_prepared_statement_cache_capacity(128);
         register(&connection)?;
-        let deadline = Deadline::new();
-        let measured = deadline.clone();
-        // Whether it tells of failures depends on the version of the driver; a connection of one's own has none.
-        let _ = connection.progress_handler(STRIDE, Some(move || measured.is_over()));
+        let deadline = Deadline::install(&mut connection);
 
         let (jobs, mut waiting) = mpsc::channel::<Job>(QUEUE);
         let (ended, ends) = watch::channel(());
@@ -211,9 +168,7 @@ impl Db {
             Err(panic) => resume_unwind(panic),
         }
     }
-}
 
-impl Db {
     /// As [`call`](Self::call), but what `work` asks of the connection is broken off with `SQLITE_INTERRUPT` once the work
     /// took longer than `limit`.
     pub(crate) async fn call_within<T, F>(&self, limit: Duration, work: F) -> T

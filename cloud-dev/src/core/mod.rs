@@ -5,6 +5,7 @@
 //! | [`db`]     | one SQLite connection on its own thread, and its functions   |
 //! | [`changes`] | what each commit did to the tables                          |
 //! | [`clock`]  | what time it is for the services                             |
+//! | [`deadline`] | how long a job may keep the database                       |
 //! | [`schema`] | the tables an application sees, with their triggers          |
 //! | [`policy`] | which rows a person may see or change                        |
 //! | [`tokens`] | the refresh token family: a pure decision                    |
@@ -13,6 +14,7 @@
 pub(crate) mod changes;
 pub(crate) mod clock;
 pub(crate) mod db;
+mod deadline;
 pub(crate) mod jwt;
 pub(crate) mod policy;
 pub(crate) mod schema;

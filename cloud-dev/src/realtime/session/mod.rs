@@ -7,12 +7,14 @@
 mod broadcast;
 mod joining;
 mod presence;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use self::waiting::{Answer, Later, Waiting};
 use super::{
     Realtime, access,
     disturb::ReplyFate,
@@ -21,13 +23,9 @@ use super::{
     options::SHORTEST_CHECK,
     room,
     token::Token,
-    wire::{self, Inbound, Outbound, Payload, Ref},
+    wire::{Inbound, Outbound, Payload, Ref},
 };
 use crate::cloud::Cloud;
-
-/// Things that may wait in one session. Beyond it a reply goes out at once; a subscription waits all the same, for each
-/// channel has at most one.
-const MAX_WAITING: usize = 10_000;
 
 /// What a socket does after a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +41,7 @@ pub(crate) struct Session {
     id: SocketId,
     /// The token of the connect, for joins without one.
     token: Token,
-    waiting: Vec<(Instant, Later)>,
+    waiting: Waiting,
     next_check: Instant,
     /// The instance that the join under way replaces, until its client is told.
     replaced: Option<Ref>,
@@ -53,56 +51,23 @@ pub(crate) struct Session {
     joined: bool,
 }
 
-/// What is done later.
-#[derive(Debug)]
-enum Later {
-    Answer(Answer),
-    Subscribe { topic: String, join_ref: Ref, announce: bool },
-}
-
-/// A reply on its way.
-#[derive(Debug)]
-struct Answer {
-    join_ref: Ref,
-    reference: Ref,
-    topic: String,
-    payload: String,
-    /// The instance of the topic whose end is told behind this reply.
-    replaced: Option<Ref>,
-}
-
-impl Answer {
-    /// `response` is JSON text.
-    fn new(message: &Inbound, join_ref: Ref, status: &str, response: &str) -> Self {
-        let payload = format!(r#"{{"status":{},"response":{response}}}"#, wire::quoted(status));
-        Self { join_ref, reference: message.reference.clone(), topic: message.topic.clone(), payload, replaced: None }
-    }
-
-    fn outbound(&self) -> Outbound<'_> {
-        let Self { join_ref, reference, topic, payload, .. } = self;
-        Outbound { join_ref, reference, topic, event: "phx_reply", payload }
-    }
-}
-
 impl Session {
     pub(crate) fn new(cloud: Arc<Cloud>, id: SocketId, token: Token) -> Self {
         let (now, options) = (Instant::now(), &cloud.realtime.options);
         let (next_check, next_count) = (after(now, options.token_check), after(now, options.channel_check));
-        Self { cloud, id, token, waiting: Vec::new(), next_check, replaced: None, next_count, joined: false }
+        Self { cloud, id, token, waiting: Waiting::default(), next_check, replaced: None, next_count, joined: false }
     }
 
     /// When [`tick`](Self::tick) has something to do.
     pub(crate) fn due(&self) -> Instant {
         let checks = self.next_check.min(self.next_count);
-        self.waiting.iter().map(|(at, _)| *at).min().map_or(checks, |at| at.min(checks))
+        self.waiting.next().map_or(checks, |at| at.min(checks))
     }
 
     /// Does what is due; false when the socket has lost its last channel and is not worth keeping.
     pub(crate) async fn tick(&mut self) -> bool {
         let now = Instant::now();
-        let (due, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
-        self.waiting = later;
-        for (_, what) in due {
+        for what in self.waiting.due(now) {
             match what {
                 Later::Answer(answer) => self.send(&answer),
                 Later::Subscribe { topic, join_ref, announce } => self.subscribe(topic, join_ref, announce).await,
@@ -329,7 +294,7 @@ impl Session {
         }
     }
 
-    /// Answers a join after `delay`, and goes on meanwhile; the instance that it replaced is told of then.
+    /// Answers `message` after `delay`, and goes on meanwhile; the end of an instance that it replaced is told then.
     pub(super) fn answer_after(
         &mut self,
         delay: Duration,
@@ -338,8 +303,9 @@ impl Session {
         status: &str,
         response: &str,
     ) {
-        let replaced = self.replaced.take();
-        self.later(delay, Later::Answer(Answer { replaced, ..Answer::new(message, join_ref, status, response) }));
+        let mut answer = Answer::new(message, join_ref, status, response);
+        answer.replaced = self.replaced.take();
+        self.later(delay, Later::Answer(answer));
     }
 
     fn send(&self, answer: &Answer) {
@@ -350,25 +316,11 @@ impl Session {
     }
 
     fn later(&mut self, delay: Duration, what: Later) {
-        let is_full = self.waiting.len() >= MAX_WAITING;
-        match what {
-            Later::Answer(answer) if is_full => return self.send(&answer),
-            Later::Subscribe { ref topic, .. } => self.forget_subscription(topic, is_full),
-            Later::Answer(_) => {}
+        let (hub, id) = (&self.cloud.realtime.hub, self.id);
+        let lives = |topic: &str, join_ref: &Ref| hub.state().instance(id, topic, join_ref).is_some();
+        if let Some(answer) = self.waiting.add(after(Instant::now(), delay), what, lives) {
+            self.send(&answer);
         }
-        self.waiting.push((after(Instant::now(), delay), what));
-    }
-
-    /// Forgets the subscription of a topic that waits, and if `gone` those of channels that are no more.
-    fn forget_subscription(&mut self, topic: &str, gone: bool) {
-        let (cloud, id) = (Arc::clone(&self.cloud), self.id);
-        let mut state = cloud.realtime.hub.state();
-        self.waiting.retain(|(_, what)| match what {
-            Later::Subscribe { topic: other, join_ref, .. } => {
-                other != topic && !(gone && state.instance(id, other, join_ref).is_none())
-            }
-            Later::Answer(_) => true,
-        });
     }
 
     pub(super) fn id(&self) -> SocketId {
