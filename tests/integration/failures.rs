@@ -18,31 +18,31 @@ async fn every_failure_of_a_call_has_a_typed_error_and_none_ends_the_session() {
     let server = cloud().await;
     let app = App::new(&server);
     let cloud = app.start_signed_in(&server.demo().people[0]).await;
-    let rest = || Fault::answer(500).on("/rest/v1/").times(9);
+    let rest = || Fault::answer(500).on("/rest/v1/workspaces").times(9);
     let cases: [(&str, Fault, &str, ErrorKind); 8] = [
         (
             "401 from elsewhere",
-            Fault::answer(401).on("/rest/v1/").times(9),
+            Fault::answer(401).on("/rest/v1/workspaces").times(9),
             "api.unauthenticated",
             ErrorKind::Unauthenticated,
         ),
         (
             "429",
-            Fault::answer(429).retry_after("3000").on("/rest/v1/").times(9),
+            Fault::answer(429).retry_after("3000").on("/rest/v1/workspaces").times(9),
             "server.rate_limited",
             ErrorKind::RateLimited,
         ),
         ("500", rest(), "server.fault", ErrorKind::Server),
-        ("503", Fault::answer(503).on("/rest/v1/").times(9), "server.unavailable", ErrorKind::Server),
+        ("503", Fault::answer(503).on("/rest/v1/workspaces").times(9), "server.unavailable", ErrorKind::Server),
         (
             "HTML in place of JSON",
-            Fault::answer(200).body("text/html", "<html>Welcome to the hotel</html>").on("/rest/v1/").times(9),
+            Fault::answer(200).body("text/html", "<html>Welcome to the hotel</html>").on("/rest/v1/workspaces").times(9),
             "net.intercepted",
             ErrorKind::Network,
         ),
-        ("a cut body", Fault::cut_body(2).on("/rest/v1/").times(9), "net.cut", ErrorKind::Network),
-        ("a lost answer", Fault::lose_reply().on("/rest/v1/").times(9), "net.send", ErrorKind::Network),
-        ("402", Fault::answer(402).on("/rest/v1/").times(9), "server.quota_exceeded", ErrorKind::QuotaExceeded),
+        ("a cut body", Fault::cut_body(2).on("/rest/v1/workspaces").times(9), "net.cut", ErrorKind::Network),
+        ("a lost answer", Fault::lose_reply().on("/rest/v1/workspaces").times(9), "net.send", ErrorKind::Network),
+        ("402", Fault::answer(402).on("/rest/v1/workspaces").times(9), "server.quota_exceeded", ErrorKind::QuotaExceeded),
     ];
     for (name, fault, code, kind) in cases {
         server.inject(fault);
