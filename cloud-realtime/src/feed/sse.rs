@@ -139,6 +139,8 @@ impl<T: 'static> SseSource<T> {
         self.last_id.clone_from(&event.id);
         let reading = match self.dialect.read(&event.event, &event.data) {
             Reading::Item(mut entry) => {
+                // Some servers end each answer after a few seconds; one that brought something was worth asking for.
+                self.pauses.reset();
                 if entry.position.is_none() && (taken_back || !event.id.is_empty()) {
                     entry.position = Some(Position::new(event.id.as_str()));
                     entry.shares_position = !event.brought_id;
