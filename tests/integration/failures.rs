@@ -36,13 +36,21 @@ async fn every_failure_of_a_call_has_a_typed_error_and_none_ends_the_session() {
         ("503", Fault::answer(503).on("/rest/v1/workspaces").times(9), "server.unavailable", ErrorKind::Server),
         (
             "HTML in place of JSON",
-            Fault::answer(200).body("text/html", "<html>Welcome to the hotel</html>").on("/rest/v1/workspaces").times(9),
+            Fault::answer(200)
+                .body("text/html", "<html>Welcome to the hotel</html>")
+                .on("/rest/v1/workspaces")
+                .times(9),
             "net.intercepted",
             ErrorKind::Network,
         ),
         ("a cut body", Fault::cut_body(2).on("/rest/v1/workspaces").times(9), "net.cut", ErrorKind::Network),
         ("a lost answer", Fault::lose_reply().on("/rest/v1/workspaces").times(9), "net.send", ErrorKind::Network),
-        ("402", Fault::answer(402).on("/rest/v1/workspaces").times(9), "server.quota_exceeded", ErrorKind::QuotaExceeded),
+        (
+            "402",
+            Fault::answer(402).on("/rest/v1/workspaces").times(9),
+            "server.quota_exceeded",
+            ErrorKind::QuotaExceeded,
+        ),
     ];
     for (name, fault, code, kind) in cases {
         server.inject(fault);
