@@ -99,7 +99,8 @@ async fn h03_a_link_dropped_at_any_await_leaves_a_workspace_at_hand_that_is_live
         live.expect("both channels should be open").unwrap();
         cloud.linked(&folder).await.unwrap().unwrap();
     }
-    assert!((2..12).contains(&dropped), "dropped {dropped} times");
+    // How often it waits depends on the machine; that it was dropped while it waited, and that it came to its end, does not.
+    assert!((1..12).contains(&dropped), "dropped {dropped} times");
     stop(cloud).await;
 }
 
